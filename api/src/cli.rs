@@ -1,0 +1,142 @@
+//! The verbs and their arguments. Secrets are never arguments: they come from files or the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use clap::{Args, Parser, Subcommand};
+
+/// The front of a data lake: region aggregates over REST, and customers' own data joined with them.
+#[derive(Parser)]
+#[command(name = "lakefront", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Makes a sample lake with simulated sources, serves it, and prints what to try
+    Demo(DemoArgs),
+    /// Serves the lake of a configuration
+    Serve(ConfigArgs),
+    /// Brings the catalog database to this program's schema
+    Migrate(ConfigArgs),
+    /// Judges a configuration without starting anything
+    Check(ConfigArgs),
+    /// Runs customers' tasks; started by the gateway
+    #[command(hide = true)]
+    Worker,
+    /// Lands what a source has now, or computes a model anew
+    Run(RunArgs),
+    /// Fills past days of a source from its archive
+    Backfill(BackfillArgs),
+    /// Computes every model of the lake anew from its inputs
+    Rebuild(ConfigArgs),
+    /// Tells what the lake holds
+    Status(ConfigArgs),
+    /// Customers
+    #[command(subcommand)]
+    Customer(CustomerVerb),
+    /// API keys
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Prints the OpenAPI document
+    Openapi,
+}
+
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Folder of everything the demo makes
+    #[arg(long, value_name = "DIR", default_value = ".lakefront")]
+    pub data: PathBuf,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Regions of the lake
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub regions: u32,
+    /// Years of daily weather and market
+    #[arg(long, value_name = "Y", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub years: u32,
+    /// Further settings; the demo's own go before
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// TOML file; every key also as LAKEFRONT__SECTION__KEY
+    #[arg(long, value_name = "FILE", env = "LAKEFRONT_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    /// A source (a, b, c, d, history) or a model's table (weather.daily)
+    pub name: String,
+    /// As if it were that day (UTC)
+    #[arg(long, value_name = "DATE")]
+    pub r#for: Option<NaiveDate>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Args)]
+pub struct BackfillArgs {
+    /// A source with an archive (c)
+    pub source: String,
+    /// First day
+    #[arg(long, value_name = "DATE")]
+    pub from: NaiveDate,
+    /// Last day
+    #[arg(long, value_name = "DATE")]
+    pub to: NaiveDate,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Subcommand)]
+pub enum CustomerVerb {
+    /// Adds a customer with a workspace and a first key
+    Add {
+        name: String,
+        /// Schema name of the workspace; the name, if it can be one
+        #[arg(long)]
+        workspace: Option<String>,
+        /// Scopes of the first key, with commas between
+        #[arg(long, default_value = "read,write")]
+        scopes: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum KeyVerb {
+    /// Makes a key of a workspace and shows it once
+    Create {
+        #[arg(long)]
+        workspace: String,
+        /// With commas between
+        #[arg(long, default_value = "read")]
+        scopes: String,
+        #[arg(long, default_value = "")]
+        label: String,
+        /// RFC 3339; never, if absent
+        #[arg(long)]
+        expires_at: Option<DateTime<Utc>>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Revokes a key of a workspace
+    Revoke {
+        id: String,
+        #[arg(long)]
+        workspace: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Writes a new signing key (Ed25519, PKCS 8) to a file
+    Signing { file: PathBuf },
+}

@@ -1,0 +1,318 @@
+//! One struct a topic. Every field has a default; the units are in the names.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, Hidden};
+
+/// `[server]`: the listening side.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Name of this node among those that share the database.
+    pub node: String,
+    /// Threads that speak HTTP; 0: as many as cores.
+    pub threads: usize,
+    pub max_connections: usize,
+    pub head_bytes: usize,
+    pub head_fields: usize,
+    pub head_timeout_ms: u64,
+    /// For the next piece of a request's body.
+    pub body_idle_timeout_ms: u64,
+    /// For a whole answer, uploads excepted.
+    pub answer_timeout_ms: u64,
+    /// For a whole upload.
+    pub upload_timeout_ms: u64,
+    pub shutdown_grace_ms: u64,
+    /// Body of a call that is no upload.
+    pub body_bytes: usize,
+    /// Origins that may call from a browser; `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            node: "local".into(),
+            threads: 0,
+            max_connections: 10_000,
+            head_bytes: 32 << 10,
+            head_fields: 100,
+            head_timeout_ms: 10_000,
+            body_idle_timeout_ms: 30_000,
+            answer_timeout_ms: 60_000,
+            upload_timeout_ms: 3_600_000,
+            shutdown_grace_ms: 20_000,
+            body_bytes: 1 << 20,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, reason: &str| Err(ConfigError::Value { key, reason: reason.into() });
+        if self.max_connections == 0 {
+            return refuse("server.max_connections", "must be at least 1");
+        }
+        if !(8192..=1 << 20).contains(&self.head_bytes) {
+            return refuse("server.head_bytes", "must be between 8192 and 1048576");
+        }
+        Ok(())
+    }
+}
+
+/// `[database]`: the catalog.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite://path/catalog.db` or `postgres://…`. May hold a password, so it is not printed.
+    pub url: Hidden,
+    pub max_connections: u32,
+    pub busy_timeout_ms: u64,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: Hidden::new("sqlite://.lakefront/catalog.db".into()),
+            max_connections: 10,
+            busy_timeout_ms: 3_000,
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let known = ["sqlite:", "postgres:", "postgresql:"];
+        if known.iter().any(|scheme| self.url.reveal().starts_with(scheme)) {
+            return self.check_password();
+        }
+        Err(ConfigError::Value { key: "database.url", reason: "starts with sqlite: or postgres:".into() })
+    }
+
+    /// A password that travels to another machine must be one.
+    fn check_password(&self) -> Result<(), ConfigError> {
+        let Ok(url) = url::Url::parse(self.url.reveal()) else { return Ok(()) };
+        let near = matches!(url.host_str(), None | Some("" | "localhost" | "127.0.0.1" | "[::1]"));
+        match url.password() {
+            Some(password) if !near => Hidden::new(password.to_owned()).check("database.url (password)", 12),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `[storage]`: the object store of the lake.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// `file:///path`, `memory:///`, `s3://bucket/prefix`, `gs://…`, `az://…`; a path without scheme is a folder.
+    pub url: String,
+    /// Options of the store, such as `aws_region`; secrets belong into the environment.
+    pub options: BTreeMap<String, Hidden>,
+    /// Promises hold over power loss, not only over a killed process.
+    pub fsync: bool,
+    /// Scratch space of workers and uploads.
+    pub scratch: Option<PathBuf>,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { url: ".lakefront/lake".into(), options: BTreeMap::new(), fsync: false, scratch: None }
+    }
+}
+
+/// `[auth]`: credentials and rate limits.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    pub issuer: String,
+    pub audience: String,
+    pub token_ttl_secs: u32,
+    pub cache_secs: u32,
+    /// PEM file (PKCS 8, Ed25519 or P-256).
+    pub signing_key_file: Option<PathBuf>,
+    /// The same as text, for the environment.
+    pub signing_key: Option<Hidden>,
+    /// Weighted calls a minute a key; cached reads and 304s are free.
+    pub calls_per_minute: u32,
+    /// Failed credentials a minute, an address.
+    pub failures_per_minute: u32,
+    /// Failed credentials a minute, a key's prefix.
+    pub key_failures_per_minute: u32,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            issuer: "lakefront".into(),
+            audience: "lakefront".into(),
+            token_ttl_secs: 900,
+            cache_secs: 30,
+            signing_key_file: None,
+            signing_key: None,
+            calls_per_minute: 600,
+            failures_per_minute: 120,
+            key_failures_per_minute: 30,
+        }
+    }
+}
+
+impl AuthConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if !(60..=86_400).contains(&self.token_ttl_secs) {
+            return Err(ConfigError::Value {
+                key: "auth.token_ttl_secs",
+                reason: "must be between 60 and 86400".into(),
+            });
+        }
+        match &self.signing_key {
+            Some(key) => key.check("auth.signing_key", 80),
+            None => Ok(()),
+        }
+    }
+
+    /// The PEM text. Errors: neither key nor file is given, or it is no secret.
+    pub fn signing_key(&self) -> Result<Hidden, ConfigError> {
+        let key = match (&self.signing_key, &self.signing_key_file) {
+            (Some(key), _) => key.clone(),
+            (None, Some(path)) => Hidden::read(path)?,
+            (None, None) => {
+                let reason = "or auth.signing_key_file is needed (`lakefront key signing` makes one)".into();
+                return Err(ConfigError::Value { key: "auth.signing_key", reason });
+            }
+        };
+        key.check("auth.signing_key", 80)?;
+        Ok(key)
+    }
+}
+
+/// `[workers]`: the processes in which customers' SQL and files are handled.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Workers {
+    /// 0: cores + 2.
+    pub count: usize,
+    /// 0: min(4, count - 2).
+    pub per_workspace: usize,
+    /// Memory of a task; 0: 1 GiB.
+    pub memory_bytes: u64,
+    /// Spill of a task; 0: 10 GiB.
+    pub spill_bytes: u64,
+    /// CPU time of a task; 0: the default of the pool.
+    pub cpu_secs: u64,
+}
+
+impl Workers {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.count == 1 || self.count == 2 {
+            return Err(ConfigError::Value {
+                key: "workers.count",
+                reason: "must be 0 or at least 3".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// `[queries]`: SQL and rows.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queries {
+    /// After this long an answer becomes a job.
+    pub inline_ms: u64,
+    pub job_secs: u64,
+    /// `as_of` reaches back this far.
+    pub retention_days: u32,
+}
+
+impl Default for Queries {
+    fn default() -> Self {
+        Self { inline_ms: 10_000, job_secs: 600, retention_days: 7 }
+    }
+}
+
+/// `[uploads]`: limits of customers' files.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Uploads {
+    pub file_bytes: u64,
+    pub columns: usize,
+    pub cell_bytes: usize,
+    pub ratio: u64,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { file_bytes: 5 << 30, columns: 2_000, cell_bytes: 1 << 20, ratio: 100 }
+    }
+}
+
+/// `[cache]`: the result cache in the process.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    pub enabled: bool,
+    pub bytes: u64,
+    pub entry_bytes: usize,
+    /// Daily rows kept in memory for region routes.
+    pub series_bytes: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { enabled: true, bytes: 128 << 20, entry_bytes: 4 << 20, series_bytes: 128 << 20 }
+    }
+}
+
+/// `[lake]`: which lake is served.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LakeFile {
+    /// A lake's folder or its `lake.toml`; without it the built-in `weather-market`.
+    pub file: Option<PathBuf>,
+    /// Folder of the sources' own state: logs of pushed events, folders watched for files.
+    pub state: PathBuf,
+    /// Whether this node asks the lake's sources.
+    pub sources: bool,
+}
+
+impl Default for LakeFile {
+    fn default() -> Self {
+        Self { file: None, state: ".lakefront/sources".into(), sources: true }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// As in `RUST_LOG`.
+    pub filter: String,
+    /// `json` or `text`.
+    pub format: LogFormat,
+    /// One line a request.
+    pub access: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Json, access: true }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who calls, and with which right. The right stands in the handler's signature and in the router's table; both must
+//! be the same, so neither can be forgotten.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Instant;
+
+use auth::{AuditEvent, AuthError, Outcome};
+use axum::extract::{FromRequestParts, MatchedPath};
+use chrono::Utc;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use identity::{Principal, Scope, WorkspaceId};
+
+use crate::middleware::trail::{self, Trail};
+use crate::problem::{Kind, Problem};
+use crate::router::{Entry, Need};
+use crate::state::App;
+
+/// A right that a route can ask for.
+pub trait Right: Send + Sync + 'static {
+    const NEED: Need;
+}
+
+/// Being anybody with a valid credential.
+pub struct Known;
+/// Reading the caller's own and the platform's data.
+pub struct Read;
+/// Changing what is the caller's own.
+pub struct Write;
+/// Operating the platform.
+pub struct Admin;
+
+impl Right for Known {
+    const NEED: Need = Need::Known;
+}
+impl Right for Read {
+    const NEED: Need = Need::Scope(Scope::Read);
+}
+impl Right for Write {
+    const NEED: Need = Need::Scope(Scope::Write);
+}
+impl Right for Admin {
+    const NEED: Need = Need::Scope(Scope::Admin);
+}
+
+/// A verified caller who has the right `R`.
+pub struct Caller<R> {
+    pub principal: Arc<Principal>,
+    pub trail: Arc<Trail>,
+    right: PhantomData<R>,
+}
+
+impl<R> Caller<R> {
+    /// The border of everything the caller may touch.
+    pub fn workspace(&self) -> WorkspaceId {
+        self.principal.workspace
+    }
+
+    /// Takes `cost` from the caller's rate before the work starts. Errors: `rate-limited` 429.
+    pub fn spend(&self, app: &App, cost: u32) -> Result<(), Problem> {
+        match app.auth.admit(&self.principal.key, cost, Instant::now()) {
+            Ok(state) => {
+                self.trail.rated(state);
+                Ok(())
+            }
+            Err(state) => {
+                self.trail.rated(state);
+                let detail = format!("the limit `default` is {} weighted calls a minute", state.limit);
+                Err(Problem::because(Kind::RateLimited, detail).retry_after(state.retry_after_secs))
+            }
+        }
+    }
+
+    /// Gives back what a call took that cost nothing after all.
+    pub fn give_back(&self, app: &App, cost: u32) {
+        app.auth.refund(&self.principal.key, cost, Instant::now());
+    }
+}
+
+impl<R: Right> FromRequestParts<App> for Caller<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let trail = trail::of(parts)?;
+        let entry = entry(parts, app)?;
+        trail.took(entry);
+        let principal = authenticate(parts, app, &trail).await?;
+        trail.called_by(&principal);
+        if entry.need != R::NEED {
+            return Err(Problem::internal(format!(
+                "{} asks for another right than the router's table",
+                entry.template
+            )));
+        }
+        if let Need::Scope(scope) = entry.need
+            && !principal.scopes.contains(scope)
+        {
+            return Err(denied(app, &principal, entry, &trail).await);
+        }
+        no_stray_query(entry, parts)?;
+        Ok(Self { principal, trail, right: PhantomData })
+    }
+}
+
+/// A route that anybody may call; it says so in its signature.
+pub struct Anyone;
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let entry = entry(parts, app)?;
+        if entry.need != Need::Nothing {
+            return Err(Problem::internal(format!("{} is not open in the router's table", entry.template)));
+        }
+        trail::of(parts)?.took(entry);
+        no_stray_query(entry, parts)?;
+        Ok(Self)
+    }
+}
+
+/// A route without parameters refuses a query string, as one with parameters refuses those it does not know.
+fn no_stray_query(entry: &Entry, parts: &Parts) -> Result<(), Problem> {
+    match parts.uri.query() {
+        Some(query) if !entry.takes_query && !query.is_empty() => {
+            Err(Problem::because(Kind::UnknownParameter, "this address takes no query parameters"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn entry(parts: &Parts, app: &App) -> Result<&'static Entry, Problem> {
+    let path = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    let entry = app.table.find(path, &parts.method);
+    entry.ok_or_else(|| Problem::internal(format!("no rule for {} {path}", parts.method)))
+}
+
+/// Verifies the credential of a request. Errors: 401 in one word for whatever is wrong with it, 429, 503.
+pub async fn authenticate(parts: &Parts, app: &App, trail: &Trail) -> Result<Arc<Principal>, Problem> {
+    let credential = credential(parts).ok_or(AuthError::Missing)?;
+    let now = Utc::now();
+    if let Some(principal) = app.auth.recognise(credential, now) {
+        return Ok(principal);
+    }
+    Ok(app.auth.authenticate_from(credential, trail.peer, now).await?)
+}
+
+fn credential(parts: &Parts) -> Option<&str> {
+    let Some(value) = parts.headers.get(AUTHORIZATION) else {
+        return parts.headers.get("x-api-key")?.to_str().ok().map(str::trim);
+    };
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
+}
+
+/// Notes the denial before it is answered.
+async fn denied(app: &App, principal: &Principal, entry: &Entry, trail: &Trail) -> Problem {
+    let event = AuditEvent {
+        workspace: Some(principal.workspace),
+        key: Some(principal.key),
+        action: format!("{} {}", entry.method, entry.template),
+        target: String::new(),
+        outcome: Outcome::Denied,
+        request_id: Some(trail.id),
+        at: Utc::now(),
+    };
+    if let Err(error) = app.auth.audit(event).await {
+        tracing::warn!(%error, "a denial could not be audited");
+    }
+    Problem::because(Kind::Forbidden, format!("the scope `{}` is needed", entry.need.scope_name()))
+}

@@ -1,0 +1,16 @@
+//! Puts the rooms together, from the ground up; each step is what the next needs.
+//!
+//! ```text
+//! Config ─▶ Ground (database, auth) ─▶ Store (lake, catalog, lake file, publisher, sources) ─▶ Node (workers, engine,
+//!            `customer`, `key`           `run`, `backfill`, `rebuild`, `status`                 uploads, jobs, HTTP)
+//! ```
+
+mod ground;
+mod jobs;
+mod serving;
+mod store;
+mod upkeep;
+
+pub use ground::{Ground, connect};
+pub use serving::Node;
+pub use store::Store;

@@ -1,0 +1,68 @@
+//! The database and who may come in.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use auth::{Auth, LimitConfig};
+use database::{DatabaseConfig, Db};
+use identity::Secret;
+
+use crate::config::Config;
+
+/// What every verb with a configuration needs.
+pub struct Ground {
+    pub db: Db,
+    pub auth: Auth,
+}
+
+impl Ground {
+    /// Connects, migrates, and reads the signing key. Errors: what cannot be opened, with its topic.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let db = connect(config).await?;
+        db.migrate().await.context("database: migrate")?;
+        let auth = Auth::open(db.clone(), settings(config)?).await.context("auth")?;
+        Ok(Self { db, auth })
+    }
+}
+
+/// Connects to the catalog database; the folder of an SQLite file is made.
+pub async fn connect(config: &Config) -> anyhow::Result<Db> {
+    let url = config.database.url.reveal();
+    if let Some(folder) = folder_of(url) {
+        std::fs::create_dir_all(&folder).with_context(|| format!("database: make {}", folder.display()))?;
+    }
+    let settings = DatabaseConfig {
+        max_connections: config.database.max_connections,
+        busy_timeout_ms: config.database.busy_timeout_ms,
+        fsync: config.storage.fsync,
+        ..DatabaseConfig::at(url)
+    };
+    Db::connect(&settings).await.context("database: connect")
+}
+
+/// The folder of an SQLite file; `None` for other databases.
+pub fn folder_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split('?').next().unwrap_or_default();
+    let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+    (!path.starts_with(":memory:")).then(|| folder.map_or_else(|| PathBuf::from("."), Path::to_owned))
+}
+
+fn settings(config: &Config) -> anyhow::Result<auth::AuthConfig> {
+    let auth = &config.auth;
+    let limits = LimitConfig {
+        requests_per_minute: auth.calls_per_minute,
+        failures_per_address_per_minute: auth.failures_per_minute,
+        failures_per_key_per_minute: auth.key_failures_per_minute,
+    };
+    Ok(auth::AuthConfig {
+        issuer: auth.issuer.clone(),
+        audience: auth.audience.clone(),
+        token_ttl_secs: auth.token_ttl_secs,
+        signing_key_pem: Secret::new(auth.signing_key()?.reveal()),
+        cache_secs: auth.cache_secs,
+        limits,
+        ..auth::AuthConfig::default()
+    })
+}

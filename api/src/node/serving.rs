@@ -1,0 +1,248 @@
+//! A node that serves: workers, engine, uploads, jobs and HTTP over a store.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use chrono::Utc;
+use engine::sql::SqlLimits;
+use engine::{Engine, EngineConfig};
+use http::HeaderValue;
+use ingest::jobs::{Runner, RunnerConfig};
+use ingest::materialise::Materialise;
+use ingest::recovery::Recovery;
+use ingest::upload::{DecodeCaps, Uploads, UploadsConfig};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::{Pool, PoolConfig};
+
+use super::store::Store;
+use super::{jobs, upkeep};
+use crate::config::Config;
+use crate::document;
+use crate::middleware::access_log::AccessLog;
+use crate::middleware::cors::Cors;
+use crate::middleware::front::{Front, Patience};
+use crate::middleware::listener::{self, Limits};
+use crate::middleware::meters::{self, ServerMeters};
+use crate::router;
+use crate::state::{self, App, Parts};
+
+/// How long a run of an analysis waits for a worker.
+const QUEUE: Duration = Duration::from_secs(60);
+
+/// A running node.
+pub struct Node {
+    pub app: App,
+    pub store: Store,
+    front: Arc<Front>,
+    runner: Runner,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    limits: Limits,
+}
+
+impl Node {
+    /// Builds everything above the store. It is not ready yet: see [`Node::ready`].
+    pub async fn open(config: &Config, store: Store) -> anyhow::Result<Self> {
+        store.catalog.restart(Utc::now()).await.context("catalog: restart")?;
+        let metrics = meters::install().context("metrics")?;
+        let pool = Pool::start(pool_settings(config)?).context("workers")?;
+        let engine = Engine::new(
+            engine_settings(config, &store)?,
+            store.lake.clone(),
+            store.catalog.clone(),
+            pool.clone(),
+        )
+        .context("engine")?;
+        let uploads = Uploads::new(store.publisher.clone(), pool.clone(), upload_limits(config));
+        let materialise = materialise(config, &engine, &store, pool);
+        let handlers = jobs::handlers(&engine, &uploads, materialise);
+        let recovery = recovery(&store, &uploads);
+        recovery.at_start(Utc::now()).await.context("recovery")?;
+        let runner = Runner::start(store.catalog.clone(), handlers, RunnerConfig::default());
+        let (router, table, document) = router::build();
+        router::agree(&table, &document).map_err(|why| anyhow::anyhow!("policy: {why}"))?;
+        let app = App::new(Parts {
+            db: store.ground.db.clone(),
+            auth: store.ground.auth.clone(),
+            catalog: store.catalog.clone(),
+            engine,
+            uploads,
+            arrivals: store.arrivals.clone(),
+            table,
+            limits: state::Limits { body_bytes: config.server.body_bytes },
+            metrics,
+            openapi: Bytes::from(document::text(&document)?),
+            readiness: state::Readiness::default(),
+        });
+        let front = Arc::new(front(config, &store, router.with_state(app.clone()))?);
+        let stop = CancellationToken::new();
+        let tasks = upkeep::start(&store, recovery, &stop);
+        Ok(Self { app, store, front, runner, tasks, stop, limits: transport(config) })
+    }
+
+    /// Listens and answers from now on, in a task. Errors: the address is taken.
+    pub async fn listen(&mut self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+        let bound = listener.local_addr()?;
+        self.tasks.spawn(listener::serve(listener, Arc::clone(&self.front), self.limits, self.stop.clone()));
+        Ok(bound)
+    }
+
+    /// Catches up with what the sources left, warms the regions, and says that it is ready.
+    pub async fn ready(&mut self, sources: bool) -> anyhow::Result<()> {
+        self.store.arrivals.catch_up(Utc::now()).await.context("sources: catch up")?;
+        if let Err(error) = self.app.engine.warm().await {
+            tracing::warn!(%error, "the region tables could not be read ahead");
+        }
+        if sources {
+            self.tasks.spawn(held(self.store.arrivals.start(&self.stop)));
+        }
+        self.app.readiness.set(true);
+        Ok(())
+    }
+
+    /// A token that ends everything when it is cancelled.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits for a signal (or the token), then ends in order: no new connections, running requests, jobs, sources.
+    pub async fn run(mut self) {
+        tokio::select! {
+            () = signalled() => {}
+            () = self.stop.cancelled() => {}
+        }
+        tracing::info!("stopping");
+        self.app.readiness.set(false);
+        self.stop.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(self.limits.grace + Duration::from_secs(2), ended).await;
+        self.runner.stop().await;
+        self.front.log.flush();
+        self.app.db.close().await;
+    }
+}
+
+async fn held(mut tasks: JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Ctrl-C, or the signal by which services are stopped.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+fn front(config: &Config, store: &Store, router: axum::Router) -> anyhow::Result<Front> {
+    let server = &config.server;
+    Ok(Front {
+        router,
+        auth: store.ground.auth.clone(),
+        log: AccessLog::start(config.log.access),
+        meters: ServerMeters::new(),
+        cors: Cors::new(&server.cors_origins).context("server.cors_origins")?,
+        patience: Patience {
+            answer: Duration::from_millis(server.answer_timeout_ms),
+            upload: Duration::from_millis(server.upload_timeout_ms),
+            idle: Duration::from_millis(server.body_idle_timeout_ms),
+        },
+        proxies: server.trusted_proxies.clone(),
+        policy: HeaderValue::try_from(format!("\"default\";q={};w=60", config.auth.calls_per_minute))?,
+    })
+}
+
+fn transport(config: &Config) -> Limits {
+    let server = &config.server;
+    Limits {
+        connections: server.max_connections,
+        head_bytes: server.head_bytes,
+        head_fields: server.head_fields,
+        head_time: Duration::from_millis(server.head_timeout_ms),
+        grace: Duration::from_millis(server.shutdown_grace_ms),
+    }
+}
+
+fn engine_settings(config: &Config, store: &Store) -> anyhow::Result<EngineConfig> {
+    let mut sql = SqlLimits {
+        inline: Duration::from_millis(config.queries.inline_ms),
+        job: Duration::from_secs(config.queries.job_secs),
+        ..SqlLimits::default()
+    };
+    if config.workers.spill_bytes > 0 {
+        sql.task.spill = config.workers.spill_bytes;
+    }
+    Ok(EngineConfig {
+        cache_bytes: if config.cache.enabled { config.cache.bytes } else { 0 },
+        entry_bytes: config.cache.entry_bytes,
+        series_bytes: config.cache.series_bytes,
+        currency: store.lakefile.currency.clone(),
+        cursor_key: derived(config.auth.signing_key()?.reveal(), b"cursor"),
+        sql,
+        ..EngineConfig::default()
+    })
+}
+
+/// A key for one purpose, the same on every node that has the signing key.
+fn derived(secret: &str, purpose: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(purpose).chain_update([0]).chain_update(secret).finalize().into()
+}
+
+fn pool_settings(config: &Config) -> anyhow::Result<PoolConfig> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let scratch =
+        config.storage.scratch.clone().unwrap_or_else(|| std::env::temp_dir().join("lakefront-scratch"));
+    let mut settings = PoolConfig::new(program, scratch);
+    if config.workers.count > 0 {
+        settings.workers = config.workers.count;
+        settings.per_workspace = config.workers.count.saturating_sub(2).clamp(1, 4);
+    }
+    if config.workers.per_workspace > 0 {
+        settings.per_workspace = config.workers.per_workspace;
+    }
+    if config.workers.memory_bytes > 0 {
+        settings.limits.memory_bytes = config.workers.memory_bytes;
+    }
+    if config.workers.spill_bytes > 0 {
+        settings.limits.file_bytes = config.workers.spill_bytes;
+    }
+    if config.workers.cpu_secs > 0 {
+        settings.limits.cpu_secs = config.workers.cpu_secs;
+    }
+    Ok(settings)
+}
+
+fn upload_limits(config: &Config) -> UploadsConfig {
+    let (uploads, defaults) = (&config.uploads, UploadsConfig::default());
+    let caps = DecodeCaps {
+        columns: uploads.columns,
+        cell_bytes: uploads.cell_bytes,
+        ratio: uploads.ratio,
+        ..defaults.caps
+    };
+    let wait = Duration::from_millis(config.queries.inline_ms);
+    UploadsConfig { file_bytes: uploads.file_bytes, wait, caps, ..defaults }
+}
+
+fn recovery(store: &Store, uploads: &Uploads) -> Recovery {
+    // An SQLite file has one process at work on it, so whatever is open at its start was left by a dead one.
+    let alone = store.ground.db.kind() == database::Kind::Sqlite;
+    Recovery::new(uploads, alone)
+}
+
+fn materialise(config: &Config, engine: &Engine, store: &Store, pool: Pool) -> Materialise {
+    let task = Duration::from_secs(config.queries.job_secs);
+    Materialise::new(engine.clone(), store.publisher.clone(), pool, task, QUEUE)
+}

@@ -1,0 +1,67 @@
+//! `/v1/admin/customers/{id}/keys`
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::extract::{Admin, At, Caller, Json};
+use crate::problem::Problem;
+use crate::routes::bodies::{List, One};
+use crate::routes::credentials::keys::{KeyBody, KeyRequest, MadeKey, make, revoke, without_secret};
+use crate::routes::once::{Call, OnceKey};
+use crate::state::App;
+
+/// A customer's keys, newest first
+#[utoipa::path(get, path = "/v1/admin/customers/{id}/keys", tag = "admin",
+    params(("id" = String, Path, description = "Id of the customer", example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")),
+    responses((status = 200, body = List<KeyBody>)))]
+pub async fn list_customer_keys(
+    _: Caller<Admin>,
+    State(app): State<App>,
+    At(id): At<String>,
+) -> Result<Response, Problem> {
+    let customer = super::customer(&app, &id).await?;
+    let keys = app.auth.list_keys(customer.workspace).await?;
+    Ok(List::new(keys.into_iter().map(KeyBody::from).collect(), None).ok())
+}
+
+/// Makes a key for a customer
+#[utoipa::path(post, path = "/v1/admin/customers/{id}/keys", tag = "admin", request_body = KeyRequest,
+    params(("id" = String, Path, description = "Id of the customer", example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h")),
+    responses((status = 201, body = One<MadeKey>)))]
+pub async fn create_customer_key(
+    caller: Caller<Admin>,
+    State(app): State<App>,
+    At(id): At<String>,
+    key: OnceKey,
+    request: Json<KeyRequest>,
+) -> Result<Response, Problem> {
+    caller.spend(&app, 1)?;
+    let customer = super::customer(&app, &id).await?;
+    let hashed = [id.as_bytes(), &request.bytes[..]].concat();
+    let work = async {
+        let told = make(&app, customer.workspace, request.body).await?;
+        super::note(&app, &caller, "key.create", &id).await?;
+        Ok(told)
+    };
+    let call = Call { app: &app, workspace: caller.workspace(), route: "admin.keys", key, bytes: &hashed };
+    Ok(call.once(work, without_secret).await?.into_response())
+}
+
+/// Revokes a customer's key
+#[utoipa::path(delete, path = "/v1/admin/customers/{id}/keys/{key}", tag = "admin",
+    params(("id" = String, Path, description = "Id of the customer", example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10"),
+        ("key" = String, Path, description = "Id of the key", example = "aB3dE6gH")),
+    responses((status = 204, description = "Revoked")))]
+pub async fn revoke_customer_key(
+    caller: Caller<Admin>,
+    State(app): State<App>,
+    At((id, key)): At<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    caller.spend(&app, 1)?;
+    let customer = super::customer(&app, &id).await?;
+    let done = revoke(&app, customer.workspace, &key).await?;
+    super::note(&app, &caller, "key.revoke", &key).await?;
+    Ok(done)
+}

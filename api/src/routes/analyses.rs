@@ -1,0 +1,87 @@
+//! Cases 3 and 4: saved statements, read as `my.<name>`.
+
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod put;
+pub mod runs;
+
+use std::sync::Arc;
+
+use catalog::{Kind as TableKind, Table};
+use chrono::{DateTime, Utc};
+use identity::{Name, WorkspaceId};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::problem::{Kind, Problem};
+use crate::routes::bodies::{Column, columns};
+use crate::state::App;
+
+/// A saved statement.
+#[derive(Serialize, ToSchema)]
+pub struct Analysis {
+    #[schema(example = "hot_days")]
+    pub name: String,
+    /// Its name in SQL.
+    #[schema(example = "my.hot_days")]
+    pub table: String,
+    /// `view`: run at every read; `table`: its result is stored by runs.
+    #[schema(example = "view")]
+    pub kind: &'static str,
+    pub sql: Option<String>,
+    #[schema(value_type = Vec<Value>)]
+    pub params: Value,
+    pub refresh: Option<String>,
+    pub description: Option<String>,
+    #[schema(value_type = Vec<Object>)]
+    pub tests: Value,
+    pub columns: Vec<Column>,
+    /// Tables it reads.
+    pub upstream: Vec<String>,
+    /// Counts changes of the definition.
+    pub revision: i64,
+    /// Of the stored result; null for views and before the first run.
+    pub version: Option<i64>,
+    pub rows: Option<i64>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<&Table> for Analysis {
+    fn from(table: &Table) -> Self {
+        let list = |value: &Value| if value.is_null() { Value::Array(Vec::new()) } else { value.clone() };
+        Self {
+            name: table.name.table.clone(),
+            table: format!("my.{}", table.name.table),
+            kind: if table.kind == TableKind::View { "view" } else { "table" },
+            sql: table.sql.clone(),
+            params: list(&table.params),
+            refresh: table.refresh.clone(),
+            description: table.description.clone(),
+            tests: list(&table.tests),
+            columns: columns(table),
+            upstream: table.upstream.iter().map(ToString::to_string).collect(),
+            revision: table.revision,
+            version: table.version,
+            rows: table.version.map(|_| table.rows),
+            created_at: table.created_at,
+            updated_at: table.updated_at,
+        }
+    }
+}
+
+fn is_analysis(kind: TableKind) -> bool {
+    matches!(kind, TableKind::View | TableKind::Materialised)
+}
+
+/// The analysis of that name. Errors: `unknown-analysis`, also where the name is a dataset's.
+async fn find(app: &App, workspace: WorkspaceId, name: &Name) -> Result<Arc<Table>, Problem> {
+    let found = app.catalog.find(workspace, name).await?;
+    found.filter(|table| is_analysis(table.kind)).ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &Name) -> Problem {
+    Problem::because(Kind::UnknownAnalysis, format!("no analysis `{name}`"))
+}

@@ -1,0 +1,79 @@
+//! A dataset as it is answered.
+
+use catalog::Table;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A column of a table.
+#[derive(Serialize, ToSchema)]
+pub struct Column {
+    /// Its name in SQL.
+    #[schema(example = "price_eur_mwh")]
+    pub name: String,
+    /// The header it came under.
+    #[schema(example = "Price (EUR/MWh)")]
+    pub label: Option<String>,
+    #[schema(example = "double")]
+    pub r#type: String,
+    /// How many rows are null, where that is known.
+    pub nulls: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// An uploaded file as a table.
+#[derive(Serialize, ToSchema)]
+pub struct Dataset {
+    #[schema(example = "sales")]
+    pub name: String,
+    /// Its name in SQL.
+    #[schema(example = "my.sales")]
+    pub table: String,
+    #[schema(example = 1)]
+    pub version: Option<i64>,
+    #[schema(example = 3)]
+    pub rows: i64,
+    pub bytes: i64,
+    pub columns: Vec<Column>,
+    /// Rows that the last upload set aside; `…/rejects` lists them.
+    pub rejects: i64,
+    pub description: Option<String>,
+    /// Columns that tell rows apart in mode `upsert`.
+    pub key: Vec<String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<&Table> for Dataset {
+    fn from(table: &Table) -> Self {
+        Self {
+            name: table.name.table.clone(),
+            table: format!("my.{}", table.name.table),
+            version: table.version,
+            rows: table.rows,
+            bytes: table.bytes,
+            columns: columns(table),
+            rejects: table.rejects,
+            description: table.description.clone(),
+            key: table.key.clone(),
+            created_at: table.created_at,
+            updated_at: table.updated_at,
+        }
+    }
+}
+
+/// The columns of a table as they are answered.
+pub fn columns(table: &Table) -> Vec<Column> {
+    let column = |column: &catalog::Column| Column {
+        name: column.name.clone(),
+        label: column.label.clone(),
+        r#type: column.r#type.clone(),
+        nulls: column.nulls,
+        unit: column.unit.clone(),
+        description: column.description.clone(),
+    };
+    table.columns.iter().map(column).collect()
+}

@@ -1,0 +1,87 @@
+//! A job as it is answered.
+
+use axum::response::Response;
+use catalog::Status;
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::One;
+use crate::problem::{Kind, Problem};
+
+/// Work that outlives its call.
+#[derive(Serialize, ToSchema)]
+pub struct Job {
+    #[schema(example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
+    pub id: String,
+    /// `sql`, `upload` or `materialise`.
+    #[schema(example = "sql")]
+    pub kind: String,
+    /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+    #[schema(example = "running")]
+    pub status: &'static str,
+    pub progress: Progress,
+    /// Where the result is, once there is one.
+    #[schema(example = "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10/result")]
+    pub result: Option<String>,
+    /// Why it failed.
+    #[schema(value_type = Option<Object>)]
+    pub problem: Option<Value>,
+    pub created_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Progress {
+    #[schema(example = 40.0)]
+    pub percent: f64,
+    pub rows: i64,
+}
+
+impl From<&catalog::Job> for Job {
+    fn from(job: &catalog::Job) -> Self {
+        Self {
+            id: job.id.to_string(),
+            kind: job.kind.clone(),
+            status: job.status.as_str(),
+            progress: Progress { percent: job.percent, rows: job.rows },
+            result: (job.status == Status::Succeeded).then(|| result(job)),
+            problem: job.problem.as_ref().map(problem),
+            created_at: job.created_at,
+            ended_at: job.ended_at,
+        }
+    }
+}
+
+impl Job {
+    /// 202 with the job, where it is, and when to look again.
+    pub fn accepted(job: &catalog::Job) -> Response {
+        let location = format!("/v1/jobs/{}", job.id);
+        let mut response = One::new(Self::from(job)).at(StatusCode::ACCEPTED, &location);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+/// An upload's result is its dataset, an analysis' run its table; a statement's result are bytes.
+fn result(job: &catalog::Job) -> String {
+    let name = |place: &Value| place.get("name").and_then(Value::as_str).map(str::to_owned);
+    let name = job.result.as_ref().and_then(name).or_else(|| name(&job.payload));
+    match (job.kind.as_str(), name) {
+        ("upload", Some(name)) => format!("/v1/datasets/{name}"),
+        ("materialise", Some(name)) => format!("/v1/tables/my/{name}/rows"),
+        _ => format!("/v1/jobs/{}/result", job.id),
+    }
+}
+
+/// A failed job's problem in the shape of every other: what the runner left has code, detail and errors.
+fn problem(kept: &Value) -> Value {
+    let text = |key: &str| kept.get(key).and_then(Value::as_str);
+    let kind = text("code").and_then(Kind::of).unwrap_or(Kind::JobFailed);
+    let errors = kept.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
+    let detail = text("detail").or_else(|| text("title")).unwrap_or(kind.title());
+    Problem::because(kind, detail).with_errors(errors).into_value(text("request_id").unwrap_or_default())
+}

@@ -1,0 +1,5 @@
+//! Keys and tokens.
+
+pub mod jwks;
+pub mod keys;
+pub mod tokens;

@@ -1,0 +1,142 @@
+//! `GET`, `POST` and `DELETE /v1/keys`: the caller's own API keys.
+
+use auth::{KeyInfo, NewKey};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use identity::{KeyId, Scopes, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::extract::{At, Caller, Json, Read, Write, plain};
+use crate::problem::{Kind, Problem};
+use crate::routes::bodies::{List, One};
+use crate::routes::once::{Call, OnceKey, Told};
+use crate::state::App;
+
+/// A key to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// `read`, `write`; `admin` for the operator only. No more than the caller has.
+    #[schema(value_type = Vec<String>, example = json!(["read"]))]
+    pub scopes: Scopes,
+    #[serde(default)]
+    #[schema(example = "dashboard")]
+    pub label: Option<String>,
+    /// Never, if absent.
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A key as it is told once.
+#[derive(Serialize, ToSchema)]
+pub struct MadeKey {
+    #[schema(example = "aB3dE6gH")]
+    id: String,
+    /// Shown this once; null when an idempotent call is told again.
+    key: Option<String>,
+    #[schema(value_type = Vec<String>, example = json!(["read"]))]
+    scopes: Scopes,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// A key without its secret.
+#[derive(Serialize, ToSchema)]
+pub struct KeyBody {
+    #[schema(example = "aB3dE6gH")]
+    id: String,
+    #[schema(value_type = Vec<String>, example = json!(["read"]))]
+    scopes: Scopes,
+    label: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+impl From<KeyInfo> for KeyBody {
+    fn from(key: KeyInfo) -> Self {
+        Self {
+            id: key.id.to_string(),
+            scopes: key.scopes,
+            label: key.label,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            last_used_at: key.last_used_at,
+        }
+    }
+}
+
+/// The caller's keys, newest first
+#[utoipa::path(get, path = "/v1/keys", tag = "credentials", responses((status = 200, body = List<KeyBody>)))]
+pub async fn list_keys(caller: Caller<Read>, State(app): State<App>) -> Result<Response, Problem> {
+    let keys = app.auth.list_keys(caller.workspace()).await?;
+    Ok(List::new(keys.into_iter().map(KeyBody::from).collect(), None).ok())
+}
+
+/// Makes a key
+///
+/// The answer shows it once; it is stored hashed.
+#[utoipa::path(post, path = "/v1/keys", tag = "credentials", request_body = KeyRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h")),
+    responses((status = 201, body = One<MadeKey>)))]
+pub async fn create_key(
+    caller: Caller<Write>,
+    State(app): State<App>,
+    key: OnceKey,
+    request: Json<KeyRequest>,
+) -> Result<Response, Problem> {
+    caller.spend(&app, 1)?;
+    if !caller.principal.scopes.contains_all(request.body.scopes) {
+        return Err(Problem::because(Kind::Forbidden, "a key cannot have more scopes than its maker"));
+    }
+    let call = Call { app: &app, workspace: caller.workspace(), route: "keys", key, bytes: &request.bytes };
+    Ok(call.once(make(&app, caller.workspace(), request.body), without_secret).await?.into_response())
+}
+
+/// Makes a key of a workspace. Errors: `invalid-body` for an empty scope list, an odd label, an end in the past.
+pub async fn make(app: &App, workspace: WorkspaceId, request: KeyRequest) -> Result<Told, Problem> {
+    let label = request.label.unwrap_or_default();
+    let made = app.auth.create_key(workspace, request.scopes, &label, request.expires_at, Utc::now()).await?;
+    Told::new(StatusCode::CREATED, None, &One::new(shown(&made)))
+}
+
+fn shown(made: &NewKey) -> MadeKey {
+    let key = Some(made.key.expose().to_owned());
+    MadeKey { id: made.id.to_string(), key, scopes: made.scopes, expires_at: made.expires_at }
+}
+
+/// The answer as it is kept for repetitions.
+pub fn without_secret(told: &Told) -> Told {
+    let mut kept = told.clone();
+    if let Some(key) = kept.body.pointer_mut("/data/key") {
+        *key = serde_json::Value::Null;
+    }
+    kept
+}
+
+/// Revokes a key
+///
+/// It stops working within 5 s everywhere.
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "credentials",
+    params(("id" = String, Path, description = "Id of the key", example = "aB3dE6gH")),
+    responses((status = 204, description = "Revoked")))]
+pub async fn revoke_key(
+    caller: Caller<Write>,
+    State(app): State<App>,
+    At(id): At<String>,
+) -> Result<StatusCode, Problem> {
+    caller.spend(&app, 1)?;
+    revoke(&app, caller.workspace(), &id).await
+}
+
+/// Revokes a workspace's key. Errors: `unknown-key`, also for another's.
+pub async fn revoke(app: &App, workspace: WorkspaceId, id: &str) -> Result<StatusCode, Problem> {
+    let unknown = || Problem::because(Kind::UnknownKey, format!("no key `{}`", plain(id)));
+    let key = KeyId::parse(id).map_err(|_| unknown())?;
+    let revoked = app.auth.revoke_key(workspace, &key, Utc::now()).await?;
+    if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+}

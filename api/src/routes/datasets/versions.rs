@@ -1,0 +1,47 @@
+//! `GET /v1/datasets/{name}/versions`
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use identity::Name;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::extract::{At, Caller, Read};
+use crate::problem::Problem;
+use crate::routes::bodies::List;
+use crate::state::App;
+
+/// A version of a dataset.
+#[derive(Serialize, ToSchema)]
+pub struct Version {
+    #[schema(example = 1)]
+    version: i64,
+    rows: i64,
+    bytes: i64,
+    /// What made it: `create`, `append`, `replace`, `upsert`, …
+    #[schema(example = "append")]
+    operation: String,
+    at: DateTime<Utc>,
+}
+
+/// Versions of a dataset, newest first
+#[utoipa::path(get, path = "/v1/datasets/{name}/versions", tag = "datasets",
+    params(("name" = String, Path, description = "Name of the dataset", example = "sales")),
+    responses((status = 200, body = List<Version>)))]
+pub async fn list_versions(
+    caller: Caller<Read>,
+    State(app): State<App>,
+    At(name): At<Name>,
+) -> Result<Response, Problem> {
+    let table = super::find(&app, caller.workspace(), &name).await?;
+    let rows = app.catalog.versions(table.id, 1_000, None).await?;
+    let version = |row: catalog::VersionRow| Version {
+        version: row.version,
+        rows: row.rows,
+        bytes: row.bytes,
+        operation: row.operation,
+        at: row.published_at,
+    };
+    Ok(List::new(rows.into_iter().map(version).collect(), None).ok())
+}

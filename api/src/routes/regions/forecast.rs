@@ -1,0 +1,44 @@
+//! `GET /v1/regions/{region}/forecast`
+
+use axum::extract::State;
+use axum::response::Response;
+use engine::regions::RegionQuery;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::bodies::SeriesBody;
+use crate::extract::{Accepted, At, Caller, Query, Read, RegionAt};
+use crate::problem::Problem;
+use crate::state::App;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Issue {
+    /// The newest issue at that time (RFC 3339); the newest of all if absent.
+    as_of: Option<String>,
+    /// Columns to answer, with commas between; all if absent.
+    fields: Option<String>,
+    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`.
+    format: Option<String>,
+}
+
+/// Weather forecast of a region
+///
+/// - Shape: the hours of one issue, `valid_at` ascending; every issue is kept.
+/// - Source: table `weather.forecast`.
+#[utoipa::path(get, path = "/v1/regions/{region}/forecast", tag = "regions",
+    params(("region" = String, Path, description = "Region id", example = "it-lombardia"), Issue),
+    responses((status = 200, body = SeriesBody)))]
+pub async fn region_forecast(
+    caller: Caller<Read>,
+    State(app): State<App>,
+    At(region): RegionAt,
+    accepted: Accepted,
+    Query(issue): Query<Issue>,
+) -> Result<Response, Problem> {
+    let format = accepted.format(issue.format.as_deref())?;
+    let as_of = super::as_of(issue.as_of.as_deref())?;
+    let query = RegionQuery::Forecast { region, as_of, fields: super::fields(issue.fields.as_deref()) };
+    super::answer(&app, &caller, &accepted, query, format).await
+}

@@ -1,0 +1,46 @@
+//! `GET /v1/regions/{region}/market` and `GET /v1/market?regions=`
+
+use axum::extract::State;
+use axum::response::Response;
+use engine::regions::{Of, RegionQuery};
+
+use super::bodies::SeriesBody;
+use super::weather::{Series, SeriesOfMany};
+use crate::extract::{Accepted, At, Caller, Query, Read, RegionAt};
+use crate::problem::Problem;
+use crate::state::App;
+
+/// Market of a region
+///
+/// - Shape: one row a day, month or year, ascending; a day without events and history has no row.
+/// - Units: prices in the lake's currency, `interest` in index points.
+/// - Source: table `market.daily`.
+#[utoipa::path(get, path = "/v1/regions/{region}/market", tag = "regions",
+    params(("region" = String, Path, description = "Region id", example = "it-lombardia"), Series),
+    responses((status = 200, body = SeriesBody)))]
+pub async fn region_market(
+    caller: Caller<Read>,
+    State(app): State<App>,
+    At(region): RegionAt,
+    accepted: Accepted,
+    Query(series): Query<Series>,
+) -> Result<Response, Problem> {
+    let format = accepted.format(series.format.as_deref())?;
+    let query = RegionQuery::Market(series.query(Of::One(region))?);
+    super::answer(&app, &caller, &accepted, query, format).await
+}
+
+/// Market of several regions
+///
+/// As the series of one region, each row with its `region_id`.
+#[utoipa::path(get, path = "/v1/market", tag = "regions", params(SeriesOfMany), responses((status = 200, body = SeriesBody)))]
+pub async fn regions_market(
+    caller: Caller<Read>,
+    State(app): State<App>,
+    accepted: Accepted,
+    Query(many): Query<SeriesOfMany>,
+) -> Result<Response, Problem> {
+    let (regions, series) = many.split()?;
+    let format = accepted.format(series.format.as_deref())?;
+    super::answer(&app, &caller, &accepted, RegionQuery::Market(series.query(regions)?), format).await
+}

@@ -1,0 +1,27 @@
+//! `GET /v1/tables/{schema}/{table}`
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::Utc;
+
+use crate::extract::{At, Caller, Read, TableAt};
+use crate::problem::Problem;
+use crate::routes::bodies::{One, TableBody};
+use crate::state::App;
+
+/// One table
+#[utoipa::path(get, path = "/v1/tables/{schema}/{table}", tag = "tables",
+    params(("schema" = String, Path, description = "Schema; `my` for the caller's own", example = "weather"),
+        ("table" = String, Path, description = "Name", example = "daily")),
+    responses((status = 200, body = One<TableBody>)))]
+pub async fn get_table(
+    caller: Caller<Read>,
+    State(app): State<App>,
+    At(name): TableAt,
+) -> Result<Response, Problem> {
+    let wanted = std::slice::from_ref(&name);
+    let mut found = app.catalog.pin(caller.workspace(), &caller.principal.slug, wanted).await?;
+    let table = found.pop().flatten().ok_or_else(|| super::unknown(&name))?;
+    let downstream = super::downstream(&app, caller.workspace(), &table).await?;
+    Ok(One::new(TableBody::new(&table, downstream, Utc::now())).ok())
+}

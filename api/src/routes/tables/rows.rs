@@ -1,0 +1,80 @@
+//! `GET /v1/tables/{schema}/{table}/rows`
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::Utc;
+use engine::rows::{Count, RowsAnswer, RowsRequest};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::caching;
+use crate::extract::{Accepted, At, Caller, Pairs, Prefer, Read, TableAt};
+use crate::problem::Problem;
+use crate::routes::bodies::Meta;
+use crate::state::App;
+
+/// Rows as objects keyed by column.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the engine encodes the answer; this type describes it")]
+pub struct RowsBody {
+    #[schema(value_type = Vec<std::collections::HashMap<String, Value>>)]
+    data: Vec<Value>,
+    meta: Meta,
+}
+
+/// Rows of a table
+///
+/// Any further parameter is a filter on a column: `price=gte.5`, `region_id=in.(a,b)`, `note=is.null`,
+/// `name=not.like.A%`, `or=(a.eq.1,b.gt.2)`; a column named like a parameter is `col.<name>`. Filters all hold
+/// together. `meta.next` and `Link` lead to the next page, which belongs to the version the first began with.
+#[utoipa::path(get, path = "/v1/tables/{schema}/{table}/rows", tag = "tables",
+    params(("schema" = String, Path, description = "Schema; `my` for the caller's own", example = "weather"),
+        ("table" = String, Path, description = "Name", example = "daily"),
+        ("select" = Option<String>, Query, description = "Columns, with commas between", example = "region_id,day,air_temperature_mean"),
+        ("order" = Option<String>, Query, description = "`column.asc` or `column.desc`, with commas between", example = "day.desc"),
+        ("limit" = Option<String>, Query, description = "1 to 100000; 1000 if absent", example = "3"),
+        ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
+        ("as_of" = Option<String>, Query, description = "The table as it was then (RFC 3339)"),
+        ("count" = Option<String>, Query, description = "`exact` or `estimated`; also `Prefer: count=`"),
+        ("or" = Option<String>, Query, description = "Alternatives: `(a.eq.1,b.gt.2)`"),
+        ("format" = Option<String>, Query, description = "`json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`")),
+    responses((status = 200, body = RowsBody), (status = 304, description = "What the caller has is still right")))]
+pub async fn table_rows(
+    caller: Caller<Read>,
+    State(app): State<App>,
+    At(name): TableAt,
+    accepted: Accepted,
+    prefer: Prefer,
+    Pairs(pairs): Pairs,
+) -> Result<Response, Problem> {
+    let named = pairs.iter().find(|(name, _)| name == "format").map(|(_, word)| word.as_str());
+    let format = accepted.format(named)?;
+    let mut request = RowsRequest::from_pairs(pairs)?;
+    request.format = format;
+    match prefer.count.as_deref() {
+        Some("exact") => request.count = Count::Exact,
+        Some("estimated") => request.count = Count::Estimated,
+        _ => {}
+    }
+    caller.spend(&app, 1)?;
+    let known = accepted.known();
+    let answer = app.engine.rows(&caller.principal, name, request, known.as_deref(), Utc::now()).await;
+    let answer = match answer? {
+        RowsAnswer::NotModified { etag } => {
+            caller.give_back(&app, 1);
+            return Ok(caching::not_modified(&accepted, &etag));
+        }
+        RowsAnswer::Page(answer) => answer,
+    };
+    if answer.hit {
+        caller.give_back(&app, 1);
+    }
+    if caching::has(&accepted, &answer.page.etag) {
+        return Ok(caching::not_modified(&accepted, &answer.page.etag));
+    }
+    let mut response = caching::page(&accepted, &answer).await;
+    if let Some(next) = &answer.page.facts.next {
+        caching::link_next(&mut response, &caller.trail.uri, next);
+    }
+    Ok(response)
+}

@@ -1,0 +1,90 @@
+//! What each verb does. All are repeatable; they print JSON on standard output, and end with 0, 75 (try again) or 1.
+
+pub mod arrive;
+pub mod customer;
+pub mod demo;
+pub mod key;
+mod logging;
+pub mod openapi;
+pub mod progress;
+pub mod serve;
+pub mod status;
+pub mod worker;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::{ConfigArgs, Verb};
+use crate::config::{self, Config};
+
+/// The exit code of what may go well the next time.
+const TRY_AGAIN: u8 = 75;
+
+/// A failure that trying again may mend.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; try again")]
+pub struct Transient(pub String);
+
+/// Runs a verb in a runtime and turns its end into an exit code.
+pub fn run(verb: Verb) -> ExitCode {
+    match start(verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("lakefront: {error:#}");
+    let again = error.downcast_ref::<Transient>().is_some() || error.chain().any(is_busy);
+    if again { ExitCode::from(TRY_AGAIN) } else { ExitCode::FAILURE }
+}
+
+fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<database::Error>().is_some_and(database::Error::is_transient)
+}
+
+fn start(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo(args) => demo::run(args),
+        Verb::Serve(args) => serve::run(read(&args)?),
+        Verb::Migrate(args) => serve::migrate(&read(&args)?),
+        Verb::Check(args) => serve::check(&read(&args)?),
+        Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for),
+        Verb::Backfill(args) => arrive::backfill(&read(&args.config)?, &args.source, (args.from, args.to)),
+        Verb::Rebuild(args) => arrive::rebuild(&read(&args)?),
+        Verb::Status(args) => status::run(&read(&args)?),
+        Verb::Customer(verb) => customer::run(verb),
+        Verb::Key(verb) => key::run(verb),
+        Verb::Worker | Verb::Openapi => Ok(()),
+    }
+}
+
+/// Reads the configuration and starts the log.
+fn read(args: &ConfigArgs) -> anyhow::Result<Config> {
+    read_file(args.config.as_deref())
+}
+
+fn read_file(file: Option<&Path>) -> anyhow::Result<Config> {
+    let config = config::load(file)?;
+    logging::start(&config.log);
+    Ok(config)
+}
+
+/// The runtime of HTTP, or of a verb's one task.
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.thread_name("http").enable_all().build()
+}
+
+/// One line of JSON on standard output.
+#[expect(clippy::print_stdout, reason = "the answer of a verb")]
+fn print(body: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(body)?);
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! `customer add`: a customer with a workspace and a first key, shown once.
+
+use anyhow::Context;
+use chrono::Utc;
+use identity::{Scopes, Slug};
+use serde_json::json;
+
+use crate::cli::CustomerVerb;
+use crate::node::Ground;
+use crate::verbs::{print, read, runtime};
+
+/// Runs the verb. Errors: a name that is taken or cannot be one.
+pub fn run(verb: CustomerVerb) -> anyhow::Result<()> {
+    let CustomerVerb::Add { name, workspace, scopes, config } = verb;
+    let config = read(&config)?;
+    let slug = slug(workspace.as_deref().unwrap_or(&name))?;
+    let scopes = scopes_of(&scopes)?;
+    runtime(1)?.block_on(async {
+        let ground = Ground::open(&config).await?;
+        let now = Utc::now();
+        let customer = ground.auth.add_customer(&name, slug, now).await?;
+        let key = ground.auth.create_key(customer.workspace, scopes, "first key", None, now).await?;
+        print(&json!({"id": customer.id, "name": customer.name, "workspace": customer.slug, "api_key": key.key.expose()}))?;
+        ground.db.close().await;
+        Ok(())
+    })
+}
+
+fn slug(text: &str) -> anyhow::Result<Slug> {
+    Slug::parse(text).map_err(|error| match &error.suggestion {
+        Some(near) => anyhow::anyhow!("{error}; `--workspace {near}` would do"),
+        None => anyhow::anyhow!("{error}; choose one with --workspace"),
+    })
+}
+
+/// Reads `read,write`.
+pub fn scopes_of(text: &str) -> anyhow::Result<Scopes> {
+    let words = text.replace(',', " ");
+    words.parse::<Scopes>().with_context(|| format!("--scopes {text}"))
+}

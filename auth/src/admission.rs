@@ -1,0 +1,168 @@
+//! Limits: calls a key, and wrong credentials an address and a key.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use identity::KeyId;
+
+use crate::bucket::{Buckets, Empty, Level, Rate};
+use crate::{Auth, AuthError, LimitConfig};
+
+/// What the `RateLimit` headers tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateState {
+    /// How much a full bucket holds.
+    pub limit: u32,
+    pub remaining: u32,
+    /// Seconds until it is full again.
+    pub reset_secs: u64,
+    /// Seconds until the same call would pass; 0 where it did.
+    pub retry_after_secs: u64,
+}
+
+impl RateState {
+    fn of(rate: Rate, level: Level, retry_in: Duration) -> Self {
+        Self {
+            limit: rate.capacity,
+            remaining: level.left,
+            reset_secs: whole_secs(level.full_in),
+            retry_after_secs: whole_secs(retry_in),
+        }
+    }
+}
+
+fn whole_secs(time: Duration) -> u64 {
+    time.as_nanos().div_ceil(1_000_000_000) as u64
+}
+
+impl Auth {
+    /// Takes `cost` from the key's bucket; 0 only looks. An error took nothing.
+    pub fn admit(&self, key: &KeyId, cost: u32, now: Instant) -> Result<RateState, RateState> {
+        let rate = self.0.rates.rate();
+        match self.0.rates.take(key, cost, now) {
+            Ok(level) => Ok(RateState::of(rate, level, Duration::ZERO)),
+            Err(empty) => Err(RateState::of(rate, empty.level, empty.retry_in)),
+        }
+    }
+
+    /// Gives back what [`Auth::admit`] took for work that turned out to be free.
+    pub fn refund(&self, key: &KeyId, cost: u32, now: Instant) -> RateState {
+        self.0.rates.give(key, cost);
+        self.rate_state(key, now)
+    }
+
+    pub fn rate_state(&self, key: &KeyId, now: Instant) -> RateState {
+        self.admit(key, 0, now).unwrap_or_else(|state| state)
+    }
+
+    /// Counts a wrong credential against its address and the key it claims to be.
+    pub fn note_failure(&self, address: IpAddr, claimed: Option<KeyId>) {
+        self.0.failures.note(address, claimed, Instant::now());
+    }
+}
+
+/// Wrong credentials, counted. A bucket refills all the time, so nobody is locked out for long by a neighbour; and a
+/// credential that was right before never comes here.
+pub(crate) struct Failures {
+    addresses: Buckets<u128>,
+    keys: Buckets<KeyId>,
+}
+
+impl Failures {
+    pub fn new(limits: &LimitConfig) -> Self {
+        Self {
+            addresses: Buckets::new(Rate::per_minute(limits.failures_per_address_per_minute)),
+            keys: Buckets::new(Rate::per_minute(limits.failures_per_key_per_minute)),
+        }
+    }
+
+    /// May this address try this key now? Errors: [`AuthError::TooManyFailures`].
+    pub fn check(&self, address: IpAddr, claimed: Option<KeyId>, now: Instant) -> Result<(), AuthError> {
+        let of_address = refusal(&self.addresses, &network(address), now);
+        let of_key = claimed.and_then(|key| refusal(&self.keys, &key, now));
+        match of_address.max(of_key) {
+            Some(wait) => Err(AuthError::TooManyFailures { retry_after_secs: whole_secs(wait).max(1) }),
+            None => Ok(()),
+        }
+    }
+
+    pub fn note(&self, address: IpAddr, claimed: Option<KeyId>, now: Instant) {
+        // An empty bucket stays empty: the refusal is not news.
+        let _ = self.addresses.take(&network(address), 1, now);
+        if let Some(key) = claimed {
+            let _ = self.keys.take(&key, 1, now);
+        }
+    }
+
+    pub fn sweep(&self, now: Instant) {
+        self.addresses.sweep(now);
+        self.keys.sweep(now);
+    }
+}
+
+/// How long until one more failure would fit; `None` where it fits now.
+fn refusal<K: Eq + std::hash::Hash + Copy>(buckets: &Buckets<K>, key: &K, now: Instant) -> Option<Duration> {
+    match buckets.take(key, 0, now) {
+        Ok(level) | Err(Empty { level, .. }) if level.left == 0 => {
+            Some(level.full_in.saturating_sub(buckets.rate().all_but_one()))
+        }
+        _ => None,
+    }
+}
+
+/// An IPv4 address, or the /64 that one IPv6 subscriber has to themself.
+fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limited_to(addresses: u32, keys: u32) -> (Failures, Instant) {
+        let limits = LimitConfig {
+            failures_per_address_per_minute: addresses,
+            failures_per_key_per_minute: keys,
+            ..LimitConfig::default()
+        };
+        (Failures::new(&limits), Instant::now() + Duration::from_secs(1))
+    }
+
+    #[test]
+    fn an_address_that_fails_too_often_waits() {
+        let (failures, now) = limited_to(3, 100);
+        let (here, there): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        for _ in 0..3 {
+            assert!(failures.check(here, None, now).is_ok());
+            failures.note(here, None, now);
+        }
+        let refused = failures.check(here, None, now);
+        assert!(matches!(refused, Err(AuthError::TooManyFailures { retry_after_secs: 20 })), "{refused:?}");
+        assert!(failures.check(there, None, now).is_ok());
+        assert!(failures.check(here, None, now + Duration::from_secs(20)).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_guessed_at_from_everywhere_is_limited_too() {
+        let (failures, now) = limited_to(100, 2);
+        let key = KeyId::parse("abcdefgh").unwrap();
+        for n in 1..=2 {
+            failures.note(IpAddr::from([10, 0, 0, n]), Some(key), now);
+        }
+        assert!(failures.check(IpAddr::from([10, 0, 0, 9]), Some(key), now).is_err());
+        assert!(failures.check(IpAddr::from([10, 0, 0, 9]), None, now).is_ok());
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_address() {
+        let (failures, now) = limited_to(1, 100);
+        failures.note("2001:db8::1".parse().unwrap(), None, now);
+        assert!(failures.check("2001:db8::ffff".parse().unwrap(), None, now).is_err());
+        assert!(failures.check("2001:db8:0:1::1".parse().unwrap(), None, now).is_ok());
+        failures.note("::ffff:10.0.0.1".parse().unwrap(), None, now);
+        assert!(failures.check("10.0.0.1".parse().unwrap(), None, now).is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! From a credential to a principal.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use database::reading;
+use identity::{CustomerId, KeyId, Principal, Scopes, Slug, WorkspaceId};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::api_key::{self, KeyHash};
+use crate::customers::Status;
+use crate::seen::{Entry, Known};
+use crate::tokens::Claims;
+use crate::{Auth, AuthError};
+
+/// Longer is no credential of ours.
+const MAX_LENGTH: usize = 8 * 1024;
+
+/// A key with all that decides whether it is right now, in one read.
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    key_hash: Vec<u8>,
+    #[sqlx(try_from = "String")]
+    scopes: Scopes,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    #[sqlx(try_from = "Uuid")]
+    workspace_id: WorkspaceId,
+    #[sqlx(try_from = "String")]
+    slug: Slug,
+    #[sqlx(try_from = "Uuid")]
+    customer_id: CustomerId,
+    #[sqlx(try_from = "String")]
+    status: Status,
+}
+
+impl Auth {
+    /// Who shows this key or token. One that was right before costs a look-up in memory.
+    /// Errors: [`AuthError::Missing`], [`AuthError::Invalid`], [`AuthError::Unavailable`].
+    pub async fn authenticate(
+        &self,
+        credential: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        match self.recognise(credential, now) {
+            Some(principal) => Ok(principal),
+            None => self.verify_and_keep(credential, now).await,
+        }
+    }
+
+    /// The same for a caller at an address: failures are counted and, beyond the limits, refused unseen.
+    /// Errors: those of [`Auth::authenticate`], and [`AuthError::TooManyFailures`].
+    pub async fn authenticate_from(
+        &self,
+        credential: &str,
+        address: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        match self.recognise(credential, now) {
+            Some(principal) => Ok(principal),
+            None => self.verify_limited(credential, address, now).await,
+        }
+    }
+
+    /// The principal of a credential that was right before, without waiting for anything; `None` says nothing yet.
+    ///
+    /// What was verified a while ago is asked again beside the request: of what can end a credential, its own end is
+    /// known here and a revocation arrives by itself, so the answer would only confirm it.
+    pub fn recognise(&self, credential: &str, now: DateTime<Utc>) -> Option<Arc<Principal>> {
+        let (principal, entry) = match self.0.seen.find(credential, now) {
+            Known::Right(principal) => (principal, None),
+            Known::AskAgain(entry) => (entry.principal.clone(), Some(entry)),
+            Known::Nothing => return None,
+        };
+        if self.0.denied.holds(&principal) {
+            return None;
+        }
+        if let Some(entry) = entry {
+            tokio::spawn(self.clone().confirm(credential.to_owned(), entry, now));
+        }
+        Some(principal)
+    }
+
+    async fn verify_limited(
+        &self,
+        credential: &str,
+        address: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        let claimed = api_key::claimed_id(credential);
+        self.0.failures.check(address, claimed, Instant::now())?;
+        let verified = self.verify_and_keep(credential, now).await;
+        if matches!(verified, Err(AuthError::Invalid)) {
+            self.note_failure(address, claimed);
+        }
+        verified
+    }
+
+    async fn verify_and_keep(
+        &self,
+        credential: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        let principal = Arc::new(self.verify(credential, now).await?);
+        self.0.seen.insert(credential, &principal, now);
+        Ok(principal)
+    }
+
+    /// Asks the database again about what was right. While that cannot be asked, what was right stays so for a while.
+    async fn confirm(self, credential: String, entry: Entry, now: DateTime<Utc>) {
+        match self.verify(&credential, now).await {
+            Ok(principal) if principal == *entry.principal => entry.confirm(now),
+            Ok(changed) => self.0.seen.insert(&credential, &Arc::new(changed), now),
+            Err(AuthError::Unavailable(_)) => {}
+            Err(_) => self.0.seen.forget(&credential),
+        }
+    }
+
+    async fn verify(&self, credential: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+        let principal = if credential.is_empty() {
+            return Err(AuthError::Missing);
+        } else if credential.len() > MAX_LENGTH {
+            return Err(AuthError::Invalid);
+        } else if credential.starts_with(api_key::PREFIX) {
+            self.verify_key(credential, now).await?
+        } else {
+            self.verify_token(credential, now).await?
+        };
+        if self.0.denied.holds(&principal) { Err(AuthError::Invalid) } else { Ok(principal) }
+    }
+
+    async fn verify_key(&self, credential: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+        let id = api_key::parse(credential).ok_or(AuthError::Invalid)?;
+        let row = self.find_key_row(id).await.map_err(AuthError::Unavailable)?;
+        // An unknown id is compared too, so that it takes the same time as a wrong secret.
+        let stored = row.as_ref().map_or(&[0; size_of::<KeyHash>()][..], |row| &row.key_hash);
+        let is_same = bool::from(api_key::hash(credential).ct_eq(stored));
+        match row.filter(|row| is_same && row.is_right_at(now)) {
+            Some(row) => Ok(row.principal(id)),
+            None => Err(AuthError::Invalid),
+        }
+    }
+
+    /// A token is as right as its signature, its claims and the key it was made with.
+    async fn verify_token(&self, token: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+        let claims = self.0.signing.verify(token, &self.0.config, now).ok_or(AuthError::Invalid)?;
+        match self.find_key_row(claims.client_id).await {
+            Ok(Some(row)) if row.is_right_at(now) && row.customer_id == claims.sub => {
+                Ok(row.narrowed_to(&claims))
+            }
+            Ok(_) => Err(AuthError::Invalid),
+            // Short-lived and signed by us: it is believed as it is. Keys known to be revoked are refused by the caller.
+            Err(error) if error.is_transient() => Ok(claims.principal()),
+            Err(error) => Err(AuthError::Unavailable(error)),
+        }
+    }
+
+    async fn find_key_row(&self, id: KeyId) -> Result<Option<KeyRow>, database::Error> {
+        const FIND: &str = "SELECT k.key_hash, k.scopes, k.expires_at, k.revoked_at, w.id AS workspace_id, w.slug,
+                c.id AS customer_id, c.status
+            FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id JOIN customers c ON c.id = w.customer_id
+            WHERE k.id = $1";
+        reading!(self.db(), |pool| sqlx::query_as(FIND).bind(id.to_string()).fetch_optional(pool))
+    }
+}
+
+impl KeyRow {
+    fn is_right_at(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none()
+            && self.expires_at.is_none_or(|end| now < end)
+            && self.status == Status::Active
+    }
+
+    fn principal(self, key: KeyId) -> Principal {
+        Principal {
+            customer: self.customer_id,
+            workspace: self.workspace_id,
+            slug: self.slug,
+            key,
+            scopes: self.scopes,
+            policy: Principal::DEFAULT_POLICY.to_owned(),
+            expires_at: self.expires_at,
+        }
+    }
+
+    fn narrowed_to(self, claims: &Claims) -> Principal {
+        let mut principal = self.principal(claims.client_id);
+        principal.scopes = principal.scopes.intersection(claims.scope);
+        principal.expires_at = Some(claims.ends_at());
+        principal
+    }
+}
+
+#[cfg(test)]
+#[path = "authenticate_tests.rs"]
+mod tests;

@@ -1,0 +1,63 @@
+-- Customers, their workspaces and keys, what was refused or ordered, and what was used.
+
+CREATE TABLE customers (
+    id           UUID        NOT NULL,
+    name         TEXT        NOT NULL,
+    status       TEXT        NOT NULL,
+    created_at   TIMESTAMPTZ NOT NULL,
+    suspended_at TIMESTAMPTZ,
+    CONSTRAINT customers_id PRIMARY KEY (id),
+    CONSTRAINT customers_status_known CHECK (status IN ('active', 'suspended'))
+);
+
+CREATE TABLE workspaces (
+    id          UUID        NOT NULL,
+    customer_id UUID        NOT NULL REFERENCES customers (id),
+    slug        TEXT        NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL,
+    CONSTRAINT workspaces_id PRIMARY KEY (id),
+    CONSTRAINT workspaces_customer_id UNIQUE (customer_id),
+    CONSTRAINT workspaces_slug UNIQUE (slug)
+);
+
+-- `key_hash` is the SHA-256 of the whole key; the key itself is nowhere.
+CREATE TABLE api_keys (
+    id           TEXT        NOT NULL,
+    workspace_id UUID        NOT NULL REFERENCES workspaces (id),
+    key_hash     BYTEA       NOT NULL,
+    scopes       TEXT        NOT NULL,
+    label        TEXT        NOT NULL,
+    created_at   TIMESTAMPTZ NOT NULL,
+    expires_at   TIMESTAMPTZ,
+    revoked_at   TIMESTAMPTZ,
+    last_used_at TIMESTAMPTZ,
+    CONSTRAINT api_keys_id PRIMARY KEY (id)
+);
+CREATE INDEX api_keys_of_workspace ON api_keys (workspace_id, created_at);
+-- What every node asks every other second.
+CREATE INDEX api_keys_revoked ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX customers_suspended ON customers (id) WHERE status <> 'active';
+
+-- Denials and operators' acts, written before the answer. No references: it outlives what it tells of.
+CREATE TABLE audit (
+    id           UUID        NOT NULL,
+    at           TIMESTAMPTZ NOT NULL,
+    workspace_id UUID,
+    key_id       TEXT,
+    action       TEXT        NOT NULL,
+    target       TEXT        NOT NULL,
+    outcome      TEXT        NOT NULL,
+    request_id   UUID,
+    CONSTRAINT audit_id PRIMARY KEY (id)
+);
+CREATE INDEX audit_at ON audit (at);
+CREATE INDEX audit_of_workspace ON audit (workspace_id, at);
+
+-- Sums a UTC day, added to in batches.
+CREATE TABLE usage (
+    workspace_id UUID   NOT NULL REFERENCES workspaces (id),
+    day          DATE   NOT NULL,
+    measure      TEXT   NOT NULL,
+    amount       BIGINT NOT NULL,
+    CONSTRAINT usage_workspace_id_day_measure PRIMARY KEY (workspace_id, day, measure)
+);

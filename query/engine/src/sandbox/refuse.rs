@@ -1,0 +1,163 @@
+//! What the engine says, in the words of a problem: a code that never changes and a sentence.
+//!
+//! Messages of the engine are kept where they speak of the customer's own statement; what could speak of
+//! files, plans or this code is replaced.
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use serde_json::json;
+use worker::Refusal;
+
+const DETAIL_CHARS: usize = 500;
+
+pub(super) fn too_complex(why: impl std::fmt::Display) -> Refusal {
+    Refusal::new("query-too-complex", format!("the statement is too complex: {why}"))
+}
+
+pub(super) fn too_large(why: impl std::fmt::Display) -> Refusal {
+    Refusal::new("query-too-large", why.to_string())
+}
+
+pub(super) fn not_read_only() -> Refusal {
+    Refusal::new("sql-not-read-only", "only a single query that reads is run")
+}
+
+pub(super) fn unknown_table(name: &str) -> Refusal {
+    Refusal::new("unknown-table", format!("no table `{name}`"))
+}
+
+/// A text the parser cannot read; it tells the place as `at Line: 1, Column: 8`.
+pub(super) fn unreadable(message: &str) -> Refusal {
+    let number = |word: &str| {
+        let digits = message.rsplit_once(word)?.1.trim_start();
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        digits[..end].parse::<u64>().ok()
+    };
+    let refusal = Refusal::new("invalid-sql", short(message));
+    match (number("Line:"), number("Column:")) {
+        (Some(line), Some(column)) => refusal.with_errors(vec![json!({"line": line, "column": column})]),
+        _ => refusal,
+    }
+}
+
+/// Anything that went wrong while planning or running.
+pub(super) fn from_engine(error: &DataFusionError) -> Refusal {
+    let root = error.find_root();
+    match root {
+        DataFusionError::ResourcesExhausted(text) => exhausted(text),
+        DataFusionError::SQL(error, _) => unreadable(&error.to_string()),
+        DataFusionError::SchemaError(error, _) => Refusal::new("invalid-sql", schema(error)),
+        DataFusionError::Plan(text) => planning(text),
+        DataFusionError::NotImplemented(text) => {
+            Refusal::new("invalid-sql", format!("not offered: {}", short(text)))
+        }
+        DataFusionError::Configuration(_) => not_read_only(),
+        DataFusionError::Execution(text) => Refusal::new("invalid-sql", short(text)),
+        DataFusionError::ArrowError(error, _) => arrow(error),
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            unreadable_data(root)
+        }
+        DataFusionError::External(source) => match source.downcast_ref::<Refusal>() {
+            Some(refusal) => refusal.clone(),
+            None => unreadable_data(root),
+        },
+        _ => internal(root),
+    }
+}
+
+fn exhausted(text: &str) -> Refusal {
+    if text.starts_with(super::functions::TOO_LARGE) {
+        return too_large(short(text));
+    }
+    // The memory pool's own message names who may spill: only the disk's says this.
+    let limit = match text.contains("used disk space") {
+        true => "the space on disk that a query may use",
+        false => "the memory that a query may use",
+    };
+    too_large(format!("the query needs more than {limit}"))
+}
+
+fn planning(text: &str) -> Refusal {
+    if let Some(name) = text.strip_prefix("table '").and_then(|rest| rest.split('\'').next()) {
+        let name = name.strip_prefix(super::names::CATALOG).and_then(|n| n.strip_prefix('.')).unwrap_or(name);
+        let name =
+            name.strip_prefix(super::names::NO_SCHEMA).and_then(|n| n.strip_prefix('.')).unwrap_or(name);
+        return unknown_table(name);
+    }
+    let unknown = ["Invalid function", "table function", "There is no window function", "There is no UDF"];
+    match unknown.iter().any(|word| text.contains(word)) {
+        true => Refusal::new("unknown-function", short(text)),
+        false => Refusal::new("invalid-sql", short(text)),
+    }
+}
+
+fn schema(error: &SchemaError) -> String {
+    short(&error.to_string())
+}
+
+fn arrow(error: &arrow::error::ArrowError) -> Refusal {
+    use arrow::error::ArrowError as Arrow;
+    match error {
+        Arrow::DivideByZero => Refusal::new("invalid-sql", "division by zero"),
+        Arrow::CastError(text)
+        | Arrow::ComputeError(text)
+        | Arrow::ParseError(text)
+        | Arrow::ArithmeticOverflow(text)
+        | Arrow::InvalidArgumentError(text) => Refusal::new("invalid-sql", short(text)),
+        Arrow::MemoryError(_) | Arrow::OffsetOverflowError(_) | Arrow::DictionaryKeyOverflowError => {
+            too_large("the query needs more than the memory that a query may use")
+        }
+        Arrow::ExternalError(source) if source.downcast_ref::<DataFusionError>().is_some() => {
+            source.downcast_ref().map_or_else(|| Refusal::new("internal", "the engine failed"), from_engine)
+        }
+        other => {
+            tracing::error!(error = %other, "the engine failed");
+            Refusal::new("internal", "the engine failed")
+        }
+    }
+}
+
+fn unreadable_data(error: &DataFusionError) -> Refusal {
+    tracing::error!(%error, "table data could not be read");
+    Refusal::new("lake-unavailable", "the data of a table cannot be read now")
+}
+
+fn internal(error: &DataFusionError) -> Refusal {
+    tracing::error!(%error, "the engine failed");
+    Refusal::new("internal", "the engine failed")
+}
+
+/// One line, without the engine's own prefixes and hints, cut to a length.
+fn short(text: &str) -> String {
+    let text = text.split("\n\nbacktrace").next().unwrap_or(text).lines().next().unwrap_or(text);
+    let text = text.strip_prefix("sql parser error: ").unwrap_or(text);
+    text.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_mistake_is_told() {
+        let refusal = unreadable("Expected: an SQL statement, found: selekt at Line: 1, Column: 8");
+        assert_eq!(refusal.errors, [json!({"line": 1, "column": 8})]);
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let refusal =
+            from_engine(&DataFusionError::ResourcesExhausted("Failed to allocate additional 1 MB".into()));
+        assert_eq!(refusal.code, "query-too-large");
+        assert!(refusal.detail.contains("memory"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn an_unknown_table_says_no_more_than_its_name() {
+        let refusal = from_engine(&DataFusionError::Plan("table 'lake.my.secret' not found".into()));
+        assert_eq!(
+            (refusal.code.as_str(), refusal.detail.as_str()),
+            ("unknown-table", "no table `my.secret`")
+        );
+    }
+}

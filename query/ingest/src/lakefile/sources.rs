@@ -1,0 +1,87 @@
+//! Sources as the lake's TOML declares them: where they are, which tables they fill, how often they are asked.
+
+use identity::TableName;
+use serde::Deserialize;
+
+use super::Period;
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum SourceSpec {
+    Weather(WeatherSpec),
+    Events(EventsSpec),
+    Files(FilesSpec),
+}
+
+/// A weather service that speaks the Open-Meteo request and answer format.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeatherSpec {
+    /// Address of the forecast call, which also gives the current hours.
+    pub forecast_url: String,
+    /// Address of the archive call, by range of days.
+    pub archive_url: String,
+    /// Tables of the hourly values, the forecasts, and the archive's daily values.
+    pub hourly: TableName,
+    pub forecast: TableName,
+    pub archive: TableName,
+    /// Places in one request.
+    pub locations_per_request: usize,
+    /// How often a forecast is asked for; current hours are asked for at each full hour.
+    pub forecast_every: Period,
+    /// How many places one forecast issue covers; the others have their turn in the next. Absent: all.
+    pub locations_per_issue: Option<usize>,
+    /// Least time between two requests.
+    #[serde(default)]
+    pub pause_ms: u64,
+    pub timeout: Period,
+    /// The longest answer that is read.
+    pub answer_limit_bytes: u64,
+    /// Whether addresses of this machine and of private networks may be asked: only for a service of one's own.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+/// A stream of market events behind a durable log.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsSpec {
+    pub table: TableName,
+    /// Time between two commits.
+    pub every: Period,
+    /// Most events in one commit.
+    pub events_per_batch: usize,
+    /// How long an event's id is remembered: a repetition within that time is dropped.
+    pub remember: Period,
+}
+
+/// Files that appear in a folder.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSpec {
+    pub table: TableName,
+    /// Folder below the sources' folder of the configuration.
+    pub folder: String,
+    /// How often the folder is looked at.
+    pub every: Period,
+    /// The column that dates a row, in the file or, where the file has none, from the file's own date.
+    pub dated: String,
+    /// Days between a file's date and the day its rows are about.
+    #[serde(default)]
+    pub lag_days: i64,
+    /// A file younger than this may still be being written.
+    #[serde(default)]
+    pub settle_ms: u64,
+}
+
+impl SourceSpec {
+    /// The tables it fills.
+    pub fn tables(&self) -> Vec<&TableName> {
+        match self {
+            Self::Weather(w) => vec![&w.hourly, &w.forecast, &w.archive],
+            Self::Events(e) => vec![&e.table],
+            Self::Files(f) => vec![&f.table],
+        }
+    }
+}

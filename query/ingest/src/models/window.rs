@@ -1,0 +1,105 @@
+//! A touched part of a table as conditions: what a model reads, what it gives, what it replaces.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::{DataType, Schema};
+use chrono::{Days, NaiveDate, NaiveTime};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, col, lit};
+use identity::RegionId;
+
+use crate::publish;
+use crate::sources::Touched;
+
+/// More groups of days than this are answered by one window around them all.
+const GROUPS: usize = 16;
+
+/// The condition on rows of an input table: the touched regions, and days with a margin for time zones and lookback.
+/// `None` where the table has no regions.
+pub fn input(schema: &Schema, sort: &[String], touched: &Touched, lookback_days: i64) -> Option<Expr> {
+    schema.index_of("region_id").ok()?;
+    let regions = among(&touched.regions());
+    let dated =
+        sort.iter().find_map(|c| schema.field_with_name(c).ok().filter(|f| f.data_type().is_temporal()));
+    let (Some(field), Some((first, last))) = (dated, touched.hull()) else {
+        return Some(regions);
+    };
+    let margin = Days::new(2 + u64::try_from(lookback_days).unwrap_or(0));
+    let from = first.checked_sub_days(margin).map(|d| col(field.name()).gt_eq(bound(field.data_type(), d)));
+    let to = last.checked_add_days(Days::new(3)).map(|d| col(field.name()).lt(bound(field.data_type(), d)));
+    Some([from, to].into_iter().flatten().fold(regions, Expr::and))
+}
+
+/// The condition on a model's rows: exactly the touched regions and days.
+pub fn output(touched: &Touched) -> Expr {
+    let part = |((first, last), regions): (&(NaiveDate, NaiveDate), &BTreeSet<RegionId>)| {
+        let from = (*first > NaiveDate::MIN).then(|| col("day").gt_eq(bound(&DataType::Date32, *first)));
+        let to = (*last < NaiveDate::MAX).then(|| col("day").lt_eq(bound(&DataType::Date32, *last)));
+        [from, to].into_iter().flatten().fold(among(regions), Expr::and)
+    };
+    touched.by_days().iter().map(part).reduce(Expr::or).unwrap_or_else(|| lit(false))
+}
+
+/// The touched part with few enough groups of days to be written as one condition.
+pub fn simple(touched: Touched) -> Touched {
+    match touched.hull() {
+        Some((first, last)) if touched.by_days().len() > GROUPS => {
+            let mut wide = Touched::default();
+            touched.regions().iter().for_each(|region| wide.widen(region, first, last));
+            wide
+        }
+        _ => touched,
+    }
+}
+
+/// The windows that a publish empties before the new rows come.
+pub fn replaced(touched: &Touched) -> Vec<publish::Window> {
+    let mut windows = Vec::new();
+    for ((first, last), regions) in touched.by_days() {
+        let to = last.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+        let window = |region| publish::Window { region: Some(region), from: first, to };
+        windows.extend(regions.into_iter().map(window));
+    }
+    windows
+}
+
+/// `region_id` is one of these.
+pub fn among(regions: &BTreeSet<RegionId>) -> Expr {
+    col("region_id").in_list(regions.iter().map(|r| lit(r.as_str())).collect(), false)
+}
+
+fn bound(column: &DataType, day: NaiveDate) -> Expr {
+    match column {
+        DataType::Date32 => lit(ScalarValue::Date32(Some(crate::sources::days_since_epoch(day)))),
+        _ => {
+            let micros = day.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+            lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched() -> Touched {
+        let mut touched = Touched::default();
+        let day = NaiveDate::from_ymd_opt(2026, 3, 29).unwrap();
+        touched.add(&RegionId::parse("it-lombardia").unwrap(), day);
+        touched
+    }
+
+    #[test]
+    fn a_day_is_replaced_half_open() {
+        let windows = replaced(&touched());
+        assert_eq!(windows.len(), 1);
+        assert_eq!((windows[0].to - windows[0].from).num_days(), 1);
+    }
+
+    #[test]
+    fn every_day_needs_no_condition_on_days() {
+        let all = Touched::all_days([RegionId::parse("a").unwrap()]);
+        assert!(!output(&all).to_string().contains("day"));
+        assert!(output(&touched()).to_string().contains("day"));
+    }
+}

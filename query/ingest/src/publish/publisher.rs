@@ -1,0 +1,402 @@
+//! The publisher: one writer a table in this process, optimistic across nodes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use catalog::{Catalog, Intent, IntentKind, NewIntent, Publish, Table, Touched};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use identity::{IntentId, TableId};
+use lake::{CommitError, CompactOptions, DataFile, Lake, Location, Remove, Snapshot, failpoint};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use super::conform::{conform, widened};
+use super::rewrite::{Rewrite, rewrite};
+use super::settle::{Settled, give_up, publish, remove_files, settle};
+use super::split::split;
+use super::terms::{
+    Attempt, Change, Incoming, Terms, commit_of, dedupe, draft, going, is_void, kind_of, mark, may_redo,
+    normal, options, terms,
+};
+use super::{Error, Finished, Mode, Published, Rows, Split, Write};
+
+/// Fresh snapshots that a write tries before it gives up to others.
+const ATTEMPTS: usize = 8;
+
+/// Writes tables. Cheap to clone; all clones share one lock a table.
+#[derive(Clone)]
+pub struct Publisher {
+    inner: Arc<Inner>,
+    runtime: Option<Handle>,
+}
+
+struct Inner {
+    lake: Lake,
+    catalog: Catalog,
+    locks: Mutex<HashMap<TableId, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Publisher {
+    pub fn new(lake: Lake, catalog: Catalog) -> Self {
+        Self { inner: Arc::new(Inner { lake, catalog, locks: Mutex::default() }), runtime: None }
+    }
+
+    /// The same publisher, whose writes run on the runtime for heavy work: encoding must not hold up HTTP.
+    #[must_use]
+    pub fn on(self, runtime: Handle) -> Self {
+        Self { runtime: Some(runtime), ..self }
+    }
+
+    pub fn lake(&self) -> &Lake {
+        &self.inner.lake
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    /// Writes to a table and makes it visible. The first write of a table makes it, with the columns of its rows.
+    /// - A caller who leaves does not stop it.
+    /// - A write whose `txn` was committed before changes nothing and is [`Published::repeated`]; its batch is noted all the same.
+    /// - A write without rows that changes nothing else makes no version.
+    /// - Errors: [`Error`]; after each but [`Error::Catalog`] nothing of it is or becomes visible.
+    pub async fn write(&self, table: &Table, write: Write) -> Result<Published, Error> {
+        let (inner, table) = (Arc::clone(&self.inner), table.clone());
+        self.spawn(async move { inner.write(&table, write).await }).await
+    }
+
+    /// Puts small files together; the rows stay, and so do the regions' stamps. `None` where it would not pay.
+    /// Errors: as [`Self::write`].
+    pub async fn compact(&self, table: &Table, now: DateTime<Utc>) -> Result<Option<Published>, Error> {
+        let (inner, table) = (Arc::clone(&self.inner), table.clone());
+        self.spawn(async move { inner.compact(&table, now).await }).await
+    }
+
+    /// Ends an intent that its writer has left open. Waits for a writer of this process that may still be at it.
+    /// Errors: the lake or the catalog does not answer; then it stays open.
+    pub async fn settle(&self, intent: &Intent, now: DateTime<Utc>) -> Result<Settled, Error> {
+        let lock = self.inner.lock(intent.table);
+        let _held = lock.lock().await;
+        settle(&self.inner.lake, &self.inner.catalog, intent, now).await
+    }
+
+    async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let task = match &self.runtime {
+            Some(runtime) => runtime.spawn(work),
+            None => tokio::spawn(work),
+        };
+        task.await.unwrap_or_else(|error| Err(Error::Rows(Box::new(error))))
+    }
+}
+
+impl Inner {
+    fn lock(&self, table: TableId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock();
+        if let Some(lock) = locks.get(&table).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        locks.insert(table, Arc::downgrade(&lock));
+        lock
+    }
+
+    async fn write(&self, table: &Table, write: Write) -> Result<Published, Error> {
+        let (rows, write) = terms(write);
+        let lock = self.lock(table.id);
+        let _held = lock.lock().await;
+        let at: Location = table.location.parse()?;
+        self.settle_earlier(table, write.at).await?;
+        if let Some(before) = self.repeated(table, &at, &write).await? {
+            return Ok(before);
+        }
+        if is_void(table, &rows, &write) {
+            return self.note_batch(table, &write, false).await;
+        }
+        let intent = self.intend(table, kind_of(table, &write.mode), write.at).await?;
+        failpoint("publish.after-intent");
+        let attempt = Attempt { table, at, intent };
+        match self.commit(&attempt, rows, &write).await {
+            Ok((version, draft)) => self.make_visible(&attempt, version, draft).await,
+            Err(error) => {
+                self.after_failure(&attempt, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Publishes what earlier writes of this table have left in the log; nobody of this process works at them while the lock is held.
+    async fn settle_earlier(&self, table: &Table, now: DateTime<Utc>) -> Result<(), Error> {
+        for intent in self.catalog.open_intents_of(table.id).await? {
+            let at: Location = intent.location.parse()?;
+            // Another node may still be at work on one without a commit.
+            if self.lake.find_commit(&at, intent.id).await?.is_some() {
+                settle(&self.lake, &self.catalog, &intent, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state of the table where the write's transaction is in its log already.
+    async fn repeated(
+        &self,
+        table: &Table,
+        at: &Location,
+        write: &Terms,
+    ) -> Result<Option<Published>, Error> {
+        let Some((app, number)) = &write.txn else { return Ok(None) };
+        let done = self.lake.txn_version(at, app).await?.is_some_and(|last| last >= *number);
+        if !done {
+            return Ok(None);
+        }
+        self.note_batch(table, write, true).await.map(Some)
+    }
+
+    async fn note_batch(&self, table: &Table, write: &Terms, repeated: bool) -> Result<Published, Error> {
+        if let Some(batch) = &write.batch {
+            self.catalog.batches().publish(&mark(batch), write.at).await?;
+        }
+        let table = Arc::new(table.clone());
+        Ok(Published {
+            version: table.version.unwrap_or(0),
+            rows: table.rows,
+            bytes: table.bytes,
+            table,
+            repeated,
+        })
+    }
+
+    async fn intend(&self, table: &Table, kind: IntentKind, now: DateTime<Utc>) -> Result<IntentId, Error> {
+        let new = NewIntent {
+            kind,
+            table: table.id,
+            workspace: table.workspace,
+            location: table.location.clone(),
+            base_version: table.version,
+        };
+        Ok(self.catalog.intend(new, now).await?)
+    }
+
+    /// Files, draft, log. Gives the version and what is to be published.
+    async fn commit(
+        &self,
+        attempt: &Attempt<'_>,
+        rows: Rows,
+        write: &Terms,
+    ) -> Result<(i64, Publish), Error> {
+        let mut incoming = self.take(attempt, rows, write).await?;
+        let snapshot = self.table(attempt, &incoming).await?;
+        incoming = dedupe(incoming, &write.mode, snapshot.schema())?;
+        let draft = draft(attempt, write);
+        for tried in 1.. {
+            let change = self.change(attempt, &incoming, write).await?;
+            failpoint("publish.after-parquet");
+            let names: Vec<_> = change.add.iter().map(|file| file.path.as_str()).collect();
+            self.catalog.prepare(attempt.intent, &json!(names), &draft).await?;
+            failpoint("publish.before-commit");
+            match self.lake.commit(&attempt.at, commit_of(attempt, write, &change)).await {
+                Ok(committed) => {
+                    failpoint("publish.after-commit");
+                    return Ok((committed.version, draft));
+                }
+                Err(CommitError::Unknown(error)) => return self.look_again(attempt, draft, error).await,
+                Err(CommitError::Conflict { .. }) if tried < ATTEMPTS && may_redo(&incoming, &write.mode) => {
+                    remove_files(&self.lake, &attempt.at, attempt.intent).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// New rows in memory, or as files of the lake. Streams that need no second look go straight into files.
+    async fn take(&self, attempt: &Attempt<'_>, rows: Rows, write: &Terms) -> Result<Incoming, Error> {
+        match rows {
+            Rows::Finished(schema, files) => self.adopt(attempt, schema, files).await,
+            Rows::Batches(schema, batches) => normal(&schema, batches),
+            Rows::Stream(stream) if write.split.is_none() && matches!(write.mode, Mode::Overwrite) => {
+                let schema = lake::normalise_schema(&stream.schema())?;
+                let mut writer = self.lake.writer(&attempt.at, Arc::clone(&schema), options(attempt))?;
+                let written: Result<(), Error> = async {
+                    let mut stream = stream;
+                    while let Some(batch) = stream.try_next().await? {
+                        writer.write(&batch).await?;
+                    }
+                    Ok(())
+                }
+                .await;
+                written?;
+                Ok(Incoming::Stored(schema, writer.finish().await?))
+            }
+            Rows::Stream(stream) => {
+                let schema = stream.schema();
+                normal(&schema, stream.try_collect().await?)
+            }
+        }
+    }
+
+    async fn adopt(
+        &self,
+        attempt: &Attempt<'_>,
+        schema: SchemaRef,
+        files: Vec<Finished>,
+    ) -> Result<Incoming, Error> {
+        let prefix = attempt.intent.to_string();
+        let mut adopted = Vec::with_capacity(files.len());
+        for finished in files {
+            adopted.push(self.lake.adopt(&attempt.at, &finished.local, finished.file, &prefix).await?);
+        }
+        Ok(Incoming::Stored(lake::normalise_schema(&schema)?, adopted))
+    }
+
+    /// The table as it is in the log; made now if this is its first write.
+    async fn table(&self, attempt: &Attempt<'_>, incoming: &Incoming) -> Result<Arc<Snapshot>, Error> {
+        let version = match self.lake.latest(&attempt.at).await? {
+            Some(version) => version,
+            None => self.lake.create(&attempt.at, Arc::clone(incoming.schema()), &[]).await?,
+        };
+        Ok(self.lake.snapshot(&attempt.at, version).await?)
+    }
+
+    /// What the commit adds and removes, computed from the newest version.
+    async fn change(
+        &self,
+        attempt: &Attempt<'_>,
+        incoming: &Incoming,
+        write: &Terms,
+    ) -> Result<Change, Error> {
+        let snapshot = self.table(attempt, incoming).await?;
+        let replaces = matches!(write.mode, Mode::Overwrite);
+        let schema = if replaces {
+            Arc::clone(incoming.schema())
+        } else {
+            widened(snapshot.schema(), incoming.schema())
+        };
+        let rewrite = match going(&write.mode, incoming, &schema)? {
+            Some(going) => rewrite(&self.lake, &snapshot, &schema, &going).await?,
+            None => Rewrite::default(),
+        };
+        let (remove, read_version) = match &write.mode {
+            Mode::Append => (Remove::None, None),
+            Mode::Overwrite => (Remove::All, None),
+            Mode::ReplaceFiles { remove, read_version } => {
+                (Remove::Files(remove.clone()), Some(*read_version))
+            }
+            _ => (Remove::Files(rewrite.removed.clone()), Some(snapshot.version())),
+        };
+        let add = self.store(attempt, incoming, rewrite.kept, &schema, write.split.as_ref()).await?;
+        let schema = (schema != *snapshot.schema()).then_some(schema);
+        Ok(Change { add, remove, schema, read_version })
+    }
+
+    /// The commit's files: those that are stored already, and new ones of what is in memory.
+    async fn store(
+        &self,
+        attempt: &Attempt<'_>,
+        incoming: &Incoming,
+        mut rows: Vec<RecordBatch>,
+        schema: &SchemaRef,
+        by: Option<&Split>,
+    ) -> Result<Vec<DataFile>, Error> {
+        let mut files = Vec::new();
+        match incoming {
+            Incoming::Stored(_, stored) => files.extend(stored.iter().cloned()),
+            Incoming::Memory(_, batches) => {
+                for batch in batches {
+                    rows.push(conform(batch, schema)?);
+                }
+            }
+        }
+        for part in split(rows, by)?.into_values() {
+            let mut writer = self.lake.writer(&attempt.at, Arc::clone(schema), options(attempt))?;
+            for batch in &part {
+                writer.write(batch).await?;
+            }
+            files.extend(writer.finish().await?);
+        }
+        Ok(files)
+    }
+
+    /// The store did not say whether the commit is there: look before anything is removed.
+    async fn look_again(
+        &self,
+        attempt: &Attempt<'_>,
+        draft: Publish,
+        error: lake::Error,
+    ) -> Result<(i64, Publish), Error> {
+        match self.lake.find_commit(&attempt.at, attempt.intent).await? {
+            Some(version) => Ok((version, draft)),
+            None => Err(error.into()),
+        }
+    }
+
+    async fn make_visible(
+        &self,
+        attempt: &Attempt<'_>,
+        version: i64,
+        draft: Publish,
+    ) -> Result<Published, Error> {
+        let first = publish(&self.lake, &self.catalog, &attempt.at, version, draft.clone()).await;
+        let table = match first {
+            // The same call finds out whether the first one was done.
+            Err(error) if error.is_transient() => {
+                publish(&self.lake, &self.catalog, &attempt.at, version, draft).await?
+            }
+            other => other?,
+        };
+        failpoint("publish.after-catalog");
+        Ok(Published { version, rows: table.rows, bytes: table.bytes, table, repeated: false })
+    }
+
+    /// Clears a failed write, unless its commit is in the log or may be.
+    async fn after_failure(&self, attempt: &Attempt<'_>, error: &Error) {
+        match self.lake.find_commit(&attempt.at, attempt.intent).await {
+            Ok(None) => give_up(&self.lake, &self.catalog, &attempt.at, attempt.intent, Utc::now()).await,
+            Ok(Some(_)) => {
+                tracing::warn!(%error, intent = %attempt.intent, "a committed write becomes visible by recovery")
+            }
+            Err(unread) => {
+                tracing::warn!(%unread, intent = %attempt.intent, "a failed write is left for recovery")
+            }
+        }
+    }
+
+    async fn compact(&self, table: &Table, now: DateTime<Utc>) -> Result<Option<Published>, Error> {
+        let lock = self.lock(table.id);
+        let _held = lock.lock().await;
+        let at: Location = table.location.parse()?;
+        self.settle_earlier(table, now).await?;
+        let intent = self.intend(table, IntentKind::Compact, now).await?;
+        let attempt = Attempt { table, at, intent };
+        let draft = Publish {
+            touched: Touched::Nothing,
+            operation: "compact".to_owned(),
+            ..Publish::new(intent, table.id, 0, now)
+        };
+        self.catalog.prepare(intent, &json!([]), &draft).await?;
+        failpoint("publish.half-compaction");
+        let options = CompactOptions { sort: table.sort.clone(), ..CompactOptions::default() };
+        match self.lake.compact(&attempt.at, &options, intent).await {
+            Ok(Some(compacted)) => {
+                failpoint("publish.after-commit");
+                self.make_visible(&attempt, compacted.version, draft).await.map(Some)
+            }
+            Ok(None) => {
+                self.catalog.abandon(intent, now).await?;
+                Ok(None)
+            }
+            Err(error) => {
+                let error = error.into();
+                self.after_failure(&attempt, &error).await;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What a write is made of on its way: its terms, its rows in hand, its change of the log, its draft for the catalog.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use catalog::{BatchMark, IntentKind, Kind, Publish, Table, Touched};
+use chrono::{DateTime, Utc};
+use identity::IntentId;
+use lake::{Commit, DataFile, Location, Remove, WriterOptions};
+use serde_json::json;
+
+use super::conform::{conform, widened};
+use super::keys::KeyReader;
+use super::rewrite::Going;
+use super::{Error, Mode, Regions, Rejects, Rows, SourceBatch, Split, Write};
+
+/// A write without its rows, which can be read only once and by one thread.
+pub(super) struct Terms {
+    pub mode: Mode,
+    pub split: Option<Split>,
+    pub txn: Option<(String, i64)>,
+    pub regions: Regions,
+    pub batch: Option<SourceBatch>,
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub columns: Option<Vec<catalog::Column>>,
+    pub rejects: Option<Rejects>,
+    pub job: Option<catalog::JobOutcome>,
+    pub answer: Option<catalog::Answer>,
+    pub at: DateTime<Utc>,
+}
+
+pub(super) fn terms(write: Write) -> (Rows, Terms) {
+    let Write { rows, mode, split, txn, regions, batch, metadata, columns, rejects, job, answer, at } = write;
+    (rows, Terms { mode, split, txn, regions, batch, metadata, columns, rejects, job, answer, at })
+}
+
+/// A write on its way.
+pub(super) struct Attempt<'a> {
+    pub table: &'a Table,
+    pub at: Location,
+    pub intent: IntentId,
+}
+
+/// New rows in hand, or already files of the lake.
+pub(super) enum Incoming {
+    Memory(SchemaRef, Vec<RecordBatch>),
+    Stored(SchemaRef, Vec<DataFile>),
+}
+
+/// What a commit adds and removes.
+pub(super) struct Change {
+    pub add: Vec<DataFile>,
+    pub remove: Remove,
+    pub schema: Option<SchemaRef>,
+    pub read_version: Option<i64>,
+}
+
+impl Incoming {
+    pub fn schema(&self) -> &SchemaRef {
+        match self {
+            Self::Memory(schema, _) | Self::Stored(schema, _) => schema,
+        }
+    }
+}
+
+pub(super) fn normal(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Incoming, Error> {
+    let schema = lake::normalise_schema(schema)?;
+    let batches = batches.iter().map(lake::normalise_batch).collect::<Result<_, _>>()?;
+    Ok(Incoming::Memory(schema, batches))
+}
+
+/// Nothing to write, and nothing that only a version could carry.
+pub(super) fn is_void(table: &Table, rows: &Rows, write: &Terms) -> bool {
+    let empty = match rows {
+        Rows::Batches(_, batches) => batches.iter().all(|batch| batch.num_rows() == 0),
+        Rows::Finished(_, files) => files.is_empty(),
+        Rows::Stream(_) => false,
+    };
+    let adds = matches!(write.mode, Mode::Append | Mode::Upsert { .. });
+    let carries =
+        write.job.is_some() || write.answer.is_some() || write.rejects.is_some() || write.columns.is_some();
+    empty && adds && !carries && table.version.is_some()
+}
+
+/// In an upsert, each new key once.
+pub(super) fn dedupe(incoming: Incoming, mode: &Mode, table: &SchemaRef) -> Result<Incoming, Error> {
+    match (incoming, mode) {
+        (Incoming::Memory(schema, batches), Mode::Upsert { key, unique }) if !batches.is_empty() => {
+            let schema = widened(table, &schema);
+            let shaped: Vec<_> =
+                batches.iter().map(|batch| conform(batch, &schema)).collect::<Result<_, _>>()?;
+            let each = KeyReader::new(&schema, key)?.last_of_each(&schema, &shaped, *unique)?;
+            Ok(Incoming::Memory(schema, vec![each]))
+        }
+        (incoming, _) => Ok(incoming),
+    }
+}
+
+/// Which rows of the table go before the new ones come.
+pub(super) fn going(mode: &Mode, incoming: &Incoming, schema: &SchemaRef) -> Result<Option<Going>, Error> {
+    let shaped =
+        |rows: &[RecordBatch]| rows.iter().map(|batch| conform(batch, schema)).collect::<Result<Vec<_>, _>>();
+    match (mode, incoming) {
+        (Mode::Upsert { key, .. }, Incoming::Memory(_, rows)) => {
+            Going::keys(schema, key, &shaped(rows)?).map(Some)
+        }
+        (Mode::Upsert { .. }, Incoming::Stored(..)) => {
+            Err(Error::Schema("an upsert of finished files names the files it replaces".to_owned()))
+        }
+        (Mode::ReplaceKeys { key, keys }, _) => Going::keys(schema, key, &shaped(keys)?).map(Some),
+        (Mode::ReplaceWindow { column, windows }, _) => {
+            Ok(Some(Going::Windows { column: column.clone(), windows: windows.clone() }))
+        }
+        (Mode::Append | Mode::Overwrite | Mode::ReplaceFiles { .. }, _) => Ok(None),
+    }
+}
+
+/// After a conflict, what was computed from an older version is computed again; files that came finished cannot be stored twice.
+pub(super) fn may_redo(incoming: &Incoming, mode: &Mode) -> bool {
+    matches!(incoming, Incoming::Memory(..)) && !matches!(mode, Mode::ReplaceFiles { .. })
+}
+
+pub(super) fn options(attempt: &Attempt<'_>) -> WriterOptions {
+    WriterOptions {
+        sort: attempt.table.sort.clone(),
+        prefix: attempt.intent.to_string(),
+        ..WriterOptions::default()
+    }
+}
+
+pub(super) fn commit_of(attempt: &Attempt<'_>, write: &Terms, change: &Change) -> Commit {
+    let mut commit = Commit::new(attempt.intent, operation(&write.mode));
+    commit.txn = write.txn.clone();
+    commit.add = change.add.clone();
+    commit.remove = change.remove.clone();
+    commit.schema = change.schema.clone();
+    commit.read_version = change.read_version;
+    commit.metadata = write.metadata.clone();
+    commit
+}
+
+pub(super) fn draft(attempt: &Attempt<'_>, write: &Terms) -> Publish {
+    let rejects = write.rejects.clone().unwrap_or_default();
+    Publish {
+        columns: write.columns.clone(),
+        rejects: rejects.count,
+        rejected: json!(rejects.rows),
+        touched: match &write.regions {
+            Regions::None | Regions::All => Touched::Everything,
+            Regions::These(regions) => Touched::Regions(regions.iter().cloned().collect()),
+        },
+        batch: write.batch.as_ref().map(mark),
+        job: write.job.clone(),
+        answer: write.answer.clone(),
+        operation: operation(&write.mode).to_lowercase(),
+        ..Publish::new(attempt.intent, attempt.table.id, 0, write.at)
+    }
+}
+
+pub(super) fn mark(batch: &SourceBatch) -> BatchMark {
+    BatchMark { source: batch.source.clone(), n: batch.n, position: batch.position.clone() }
+}
+
+pub(super) fn operation(mode: &Mode) -> &'static str {
+    match mode {
+        Mode::Append => "APPEND",
+        Mode::Overwrite => "OVERWRITE",
+        Mode::Upsert { .. } | Mode::ReplaceFiles { .. } => "UPSERT",
+        Mode::ReplaceKeys { .. } | Mode::ReplaceWindow { .. } => "REPLACE",
+    }
+}
+
+pub(super) fn kind_of(table: &Table, mode: &Mode) -> IntentKind {
+    match mode {
+        _ if table.kind == Kind::Materialised => IntentKind::Materialise,
+        _ if table.version.is_none() => IntentKind::Create,
+        Mode::Overwrite => IntentKind::Replace,
+        _ => IntentKind::Write,
+    }
+}

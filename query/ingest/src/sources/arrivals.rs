@@ -1,0 +1,278 @@
+//! All sources of a lake, and the models behind them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::Catalog;
+use chrono::{DateTime, NaiveDate, Utc};
+use identity::{RegionId, TableName};
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+use super::events::{self, Accepted, Keeper, PushError};
+use super::marks::Marks;
+use super::weather::{Archive, Grain, Range, Shared};
+use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched};
+use crate::lakefile::{Lakefile, WeatherSpec};
+use crate::models::{Models, Refreshed};
+use crate::publish::Publisher;
+
+/// Batches landed before the models run: a long queue of files costs one run of the models, not one each.
+const BATCHES: usize = 64;
+
+/// Everything that arrives. Cheap to clone.
+#[derive(Clone)]
+pub struct Arrivals(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub lakefile: Arc<Lakefile>,
+    pub catalog: Catalog,
+    pub places: Places,
+    pub intake: Intake,
+    pub publisher: Publisher,
+    pub models: Models,
+    pub marks: Marks,
+    pub entries: BTreeMap<String, Entry>,
+    pub services: BTreeMap<String, Service>,
+    pub logs: BTreeMap<String, Keeper>,
+    /// What landed while the models failed: they owe it.
+    pub owed: parking_lot::Mutex<BTreeMap<String, Landed>>,
+    pub heavy: Handle,
+}
+
+/// One source, asked by one task at a time.
+pub(super) struct Entry {
+    pub source: Arc<dyn Source>,
+    pub every: Duration,
+    pub turn: Mutex<()>,
+}
+
+/// What a backfill of one weather service needs.
+pub(super) struct Service {
+    pub hourly: Shared,
+    pub archive: Shared,
+    pub spec: WeatherSpec,
+    pub turn: Mutex<()>,
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ran {
+    pub source: String,
+    pub batches: u64,
+    /// Rows that landed in the source's tables.
+    pub rows: u64,
+    /// Tables that models brought up to date.
+    pub models: BTreeSet<TableName>,
+}
+
+impl Arrivals {
+    /// Brings a fresh or killed lake to where it should be: regions of the gazetteer, batches that were cut short,
+    /// models that are behind. To be called at the start, after recovery.
+    /// - Errors: the first source or model that fails; calling again goes on.
+    pub async fn catch_up(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        self.regions(now).await?;
+        for entry in self.0.entries.values() {
+            let _turn = entry.turn.lock().await;
+            while self.0.intake.resume(entry.source.as_ref(), now).await?.is_some() {}
+            self.catch_up_models(entry.source.as_ref(), now).await?;
+        }
+        for source in self.archives(Range { from: now.date_naive(), to: now.date_naive() }) {
+            while self.0.intake.resume(&source, now).await?.is_some() {}
+            self.catch_up_models(&source, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Lands all that a source has now and runs the models behind it; or computes a model anew.
+    /// - `name`: a source (`a`, `c`, `c.current`, `d`, `market_history`, `history`) or a model's table.
+    /// - Errors: [`SourceError::Unknown`] for another name.
+    pub async fn run_once(&self, name: &str, now: DateTime<Utc>) -> Result<Ran, SourceError> {
+        let name = if name == "history" { "market_history" } else { name };
+        let part_of = |entry: &&String| entry.as_str() == name || entry.starts_with(&format!("{name}."));
+        let names: Vec<String> = self.0.entries.keys().filter(part_of).cloned().collect();
+        let mut ran = Ran { source: name.to_string(), ..Ran::default() };
+        for name in &names {
+            let one = self.drain(name, now).await?;
+            ran.batches += one.batches;
+            ran.rows += one.rows;
+            ran.models.extend(one.models);
+        }
+        if names.is_empty() {
+            ran.models = self.rebuild(name, now).await?;
+        }
+        Ok(ran)
+    }
+
+    /// Fills past days of a weather source from its archive, for every active region.
+    /// - Both ends are included. A backfill that was killed goes on where it was; a finished one asks nothing.
+    /// - Errors: [`SourceError::Unknown`] when `name` is no weather source.
+    pub async fn backfill(
+        &self,
+        name: &str,
+        (from, to): (NaiveDate, NaiveDate),
+        grains: &[Grain],
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Ran, SourceError> {
+        let unknown = || SourceError::Unknown { name: name.to_string() };
+        let service = self.0.services.get(name).ok_or_else(unknown)?;
+        let _turn = service.turn.lock().await;
+        self.regions(now).await?;
+        let mut ran = Ran { source: name.to_string(), ..Ran::default() };
+        for grain in grains {
+            let source = self.archive(service, *grain, Range { from, to });
+            self.backfill_grain(source, progress, now, &mut ran).await?;
+        }
+        Ok(ran)
+    }
+
+    /// Takes pushed events into a source's log; when it returns, the disk has them.
+    /// - Body: one JSON object, an array, or one object a line, at most 10 MB.
+    /// - Errors: [`PushError`]; nothing of the push is stored then.
+    pub async fn push(&self, source: &str, body: &[u8], now: DateTime<Utc>) -> Result<Accepted, PushError> {
+        let keeper = self.0.logs.get(source).ok_or_else(|| PushError::UnknownSource(source.to_string()))?;
+        let events = events::parse(body, now)?;
+        let texts = events.into_iter().map(|(event, text)| (event.event_id, text)).collect();
+        keeper.log.append(texts, now).await.map_err(|e| PushError::Unavailable(Box::new(e)))
+    }
+
+    /// Lands what one source has now, then runs the models once.
+    pub(super) async fn drain(&self, name: &str, now: DateTime<Utc>) -> Result<Ran, SourceError> {
+        let unknown = || SourceError::Unknown { name: name.to_string() };
+        let entry = self.0.entries.get(name).ok_or_else(unknown)?;
+        let _turn = entry.turn.lock().await;
+        let mut ran = Ran { source: name.to_string(), ..Ran::default() };
+        loop {
+            let landed = self.land_some(&entry.source, now).await?;
+            self.settle(name, &landed, now, &mut ran).await?;
+            if landed.len() < BATCHES {
+                return Ok(ran);
+            }
+        }
+    }
+
+    async fn land_some(
+        &self,
+        source: &Arc<dyn Source>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Landed>, SourceError> {
+        let (intake, source) = (self.0.intake.clone(), Arc::clone(source));
+        let work = self.0.heavy.spawn(async move {
+            let mut landed = Vec::new();
+            while landed.len() < BATCHES {
+                let Some(one) = intake.land(source.as_ref(), now).await? else { break };
+                landed.push(one);
+            }
+            Ok(landed)
+        });
+        work.await.map_err(|e| SourceError::refused(format!("the source's task ended: {e}")))?
+    }
+
+    /// Counts what landed, and runs the models for all of it at once.
+    async fn settle(
+        &self,
+        source: &str,
+        landed: &[Landed],
+        now: DateTime<Utc>,
+        ran: &mut Ran,
+    ) -> Result<(), SourceError> {
+        ran.batches += landed.len() as u64;
+        ran.rows += landed.iter().map(|l| l.rows).sum::<u64>();
+        let Some(due) = self.due(source, landed) else { return Ok(()) };
+        let changed = BTreeMap::from([(due.table.clone(), due.touched.clone())]);
+        match self.0.models.refresh(changed, now).await {
+            Ok(refreshed) => {
+                ran.models.extend(names(refreshed));
+                self.0.marks.ran(&due, now).await
+            }
+            Err(error) => {
+                self.0.owed.lock().insert(source.to_string(), due);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What landed now, and what the models owe from before; the last batch stands for all.
+    fn due(&self, source: &str, landed: &[Landed]) -> Option<Landed> {
+        let owed = self.0.owed.lock().remove(source);
+        let mut due = landed.last().or(owed.as_ref())?.clone();
+        owed.iter().chain(landed).for_each(|l| due.touched.merge(&l.touched));
+        Some(due)
+    }
+
+    async fn backfill_grain(
+        &self,
+        source: Archive,
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+        ran: &mut Ran,
+    ) -> Result<(), SourceError> {
+        self.catch_up_models(&source, now).await?;
+        let of = source.calls().await? as u64;
+        let source: Arc<dyn Source> = Arc::new(source);
+        let mut landed = Vec::new();
+        loop {
+            let (intake, one) = (self.0.intake.clone(), Arc::clone(&source));
+            let work = self.0.heavy.spawn(async move { intake.land(one.as_ref(), now).await });
+            let one = work.await.map_err(|e| SourceError::refused(format!("the backfill ended: {e}")))??;
+            let Some(one) = one else { break };
+            landed.push(one);
+            progress.step(source.name(), landed.len() as u64, of);
+        }
+        self.settle(source.name(), &landed, now, ran).await?;
+        let Some(last) = landed.last() else { return Ok(()) };
+        self.0.marks.set(source.name(), last.n, now).await
+    }
+
+    /// Computes a model's table anew, all regions and days.
+    async fn rebuild(&self, name: &str, now: DateTime<Utc>) -> Result<BTreeSet<TableName>, SourceError> {
+        let table = name.parse::<TableName>().ok().filter(|t| self.0.models.fills(t));
+        let table = table.ok_or_else(|| SourceError::Unknown { name: name.to_string() })?;
+        let all = Touched::all_days(self.0.places.all().await?);
+        Ok(names(self.0.models.rebuild(&table, &all, now).await?).collect())
+    }
+
+    /// Regions that the gazetteer names and the lake does not have yet.
+    async fn regions(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        let known: BTreeSet<RegionId> = self.0.places.all().await?.into_iter().collect();
+        let chosen = self.0.lakefile.gazetteer.chosen().iter().map(|p| p.region_id.clone());
+        let missing: Vec<RegionId> = chosen.filter(|r| !known.contains(r)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let changed = BTreeMap::from([(TableName::new("lake", "gazetteer"), Touched::all_days(missing))]);
+        self.0.models.refresh(changed, now).await?;
+        Ok(())
+    }
+
+    /// Runs the models for batches that landed while they did not.
+    async fn catch_up_models(&self, source: &dyn Source, now: DateTime<Utc>) -> Result<(), SourceError> {
+        if let Some((n, touched)) = self.0.marks.behind(source).await? {
+            tracing::info!(source = source.name(), n, regions = touched.len(), "the models catch up");
+            self.0.models.refresh(BTreeMap::from([(source.table().clone(), touched)]), now).await?;
+            self.0.marks.set(source.name(), n, now).await?;
+        }
+        Ok(())
+    }
+
+    fn archives(&self, range: Range) -> Vec<Archive> {
+        let both = [Grain::Day, Grain::Hour];
+        let services = self.0.services.values();
+        services.flat_map(|service| both.map(|grain| self.archive(service, grain, range))).collect()
+    }
+
+    fn archive(&self, service: &Service, grain: Grain, range: Range) -> Archive {
+        let (shared, table) = match grain {
+            Grain::Day => (&service.archive, &service.spec.archive),
+            Grain::Hour => (&service.hourly, &service.spec.hourly),
+        };
+        Archive::new(shared.clone(), self.0.places.clone(), table.clone(), grain, range)
+    }
+}
+
+fn names(refreshed: Vec<Refreshed>) -> impl Iterator<Item = TableName> {
+    refreshed.into_iter().map(|r| r.table)
+}

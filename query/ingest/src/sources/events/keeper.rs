@@ -1,0 +1,98 @@
+//! Keeps the log's events in the raw area, and the log short.
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::{Log, Logged};
+use crate::sources::SourceError;
+use crate::sources::raw::{Arrived, RawObject, RawStore};
+
+/// The keeper's name among the log's readers.
+const READER: &str = "raw";
+/// Events in one raw file.
+const FILE_EVENTS: usize = 50_000;
+
+/// Copies what came to `raw/d/day=…/hour=…`, one file for an hour's part of a turn.
+pub struct Keeper {
+    /// The source's name: `d` in the default lake.
+    pub name: String,
+    pub log: Log,
+    pub raw: RawStore,
+    /// How long an id is remembered, and an event kept in the log, after it is in the raw area.
+    pub remembered: TimeDelta,
+}
+
+impl Keeper {
+    /// Copies everything the log has and the raw area has not; then forgets what is old and also in its table.
+    /// - Shape: how many events were copied.
+    /// - Errors: [`SourceError`]; the next turn goes on from the same place, into files of the same names.
+    pub async fn keep(&self, in_table: i64, now: DateTime<Utc>) -> Result<u64, SourceError> {
+        let mut copied = 0;
+        loop {
+            let kept = self.log.reader(READER).await?;
+            let logged = self.log.after(kept, FILE_EVENTS).await?;
+            let Some(last) = logged.last().map(|e| e.position) else {
+                self.log.forget(kept.min(in_table), now - self.remembered).await?;
+                return Ok(copied);
+            };
+            for hour in logged.chunk_by(|a, b| hour(a) == hour(b)) {
+                self.file(hour).await?;
+            }
+            self.log.note(READER, last).await?;
+            copied += logged.len() as u64;
+        }
+    }
+
+    /// One file; its manifest has a line for each run of events that were acknowledged together.
+    async fn file(&self, events: &[Logged]) -> Result<(), SourceError> {
+        let Some(first) = events.first() else { return Ok(()) };
+        let at = instant(first);
+        let path = format!(
+            "{}/day={}/hour={}/{:012}.ndjson",
+            self.name,
+            at.format("%Y-%m-%d"),
+            at.format("%H"),
+            first.position
+        );
+        let runs: Vec<&[Logged]> = events.chunk_by(|a, b| a.received_at_ms == b.received_at_ms).collect();
+        let lines: Vec<RawObject> = runs.into_iter().map(|run| self.line(run)).collect();
+        let part =
+            Arrived { name: String::new(), bytes: text(events), origin: self.origin(), about: json!({}) };
+        self.raw.store_one(&path, part, at, &lines).await.map(drop)
+    }
+
+    fn line(&self, run: &[Logged]) -> RawObject {
+        let bytes = text(run);
+        let (from, to) = (run.first().map(|e| e.position), run.last().map(|e| e.position));
+        RawObject {
+            path: String::new(),
+            size: bytes.len() as u64,
+            sha256: crate::sources::raw::sha256(&bytes),
+            origin: self.origin(),
+            at: run.first().map(instant).unwrap_or_default(),
+            about: json!({ "from": from, "to": to }),
+        }
+    }
+
+    fn origin(&self) -> String {
+        format!("log:{}", self.name)
+    }
+}
+
+fn text(events: &[Logged]) -> Bytes {
+    let mut text = String::new();
+    for event in events {
+        text.push_str(&event.event);
+        text.push('\n');
+    }
+    text.into()
+}
+
+fn instant(event: &Logged) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(event.received_at_ms).unwrap_or_default()
+}
+
+fn hour(event: &Logged) -> i64 {
+    event.received_at_ms.div_euclid(3_600_000)
+}

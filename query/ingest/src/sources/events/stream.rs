@@ -1,0 +1,119 @@
+//! The log as a source: what came since the last batch becomes the next one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use identity::{RegionId, TableName};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Event, Log, Logged};
+use crate::publish::{Mode, Split};
+use crate::sources::{Batch, Places, Source, SourceError, Touched, position};
+
+/// Source D in embedded mode.
+pub struct Stream {
+    pub name: String,
+    pub log: Log,
+    pub table: TableName,
+    pub schema: SchemaRef,
+    pub events_per_batch: usize,
+    pub places: Places,
+}
+
+/// A batch is a range of the log; the range is also all that is needed to make it again.
+#[derive(Serialize, Deserialize)]
+struct At {
+    from: i64,
+    to: i64,
+}
+
+#[async_trait]
+impl Source for Stream {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    fn mode(&self) -> (Mode, Option<Split>) {
+        // The log has dropped repeated ids already.
+        (Mode::Append, None)
+    }
+
+    async fn next(
+        &self,
+        _n: i64,
+        after: Option<&Value>,
+        _now: DateTime<Utc>,
+    ) -> Result<Option<Batch>, SourceError> {
+        let last = after.map(position::<At>).transpose()?.map_or(0, |at| at.to);
+        let logged = self.log.after(last, self.events_per_batch).await?;
+        if logged.is_empty() { Ok(None) } else { self.batch(&logged).await.map(Some) }
+    }
+
+    async fn replay(&self, at: Value, _objects: Value) -> Result<Batch, SourceError> {
+        let at = position::<At>(&at)?;
+        self.batch(&self.log.between(at.from, at.to).await?).await
+    }
+}
+
+impl Stream {
+    async fn zones(&self) -> Result<Zones, SourceError> {
+        let places = self.places.active().await?;
+        Ok(places.iter().map(|p| (p.region.clone(), p.timezone)).collect())
+    }
+
+    async fn batch(&self, logged: &[Logged]) -> Result<Batch, SourceError> {
+        let at = At {
+            from: logged.first().map_or(0, |e| e.position),
+            to: logged.last().map_or(0, |e| e.position),
+        };
+        let (rows, touched) = rows(&self.schema, logged, &self.zones().await?)?;
+        Ok(Batch { position: json!(at), objects: json!({ "log": at }), rows: vec![rows], touched })
+    }
+}
+
+/// The time zones of active regions. The days of the others are in UTC until their point is known.
+type Zones = HashMap<RegionId, Tz>;
+
+/// Rows of `market.events`; `ingested_at` is when each event was acknowledged.
+fn rows(schema: &SchemaRef, logged: &[Logged], zones: &Zones) -> Result<(RecordBatch, Touched), SourceError> {
+    let wrong = |e: serde_json::Error| SourceError::refused(format!("an event of the log: {e}"));
+    let events: Vec<Event> =
+        logged.iter().map(|e| serde_json::from_str(&e.event)).collect::<Result<_, _>>().map_err(wrong)?;
+    let text = |get: fn(&Event) -> &str| -> ArrayRef {
+        Arc::new(events.iter().map(|e| Some(get(e))).collect::<StringArray>())
+    };
+    let number = |get: fn(&Event) -> Option<f64>| -> ArrayRef {
+        Arc::new(events.iter().map(get).collect::<Float64Array>())
+    };
+    let instants = |micros: Vec<i64>| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
+    };
+    let columns = vec![
+        text(|e| &e.event_id),
+        instants(events.iter().map(|e| e.event_time.timestamp_micros()).collect()),
+        text(|e| &e.region_id),
+        number(|e| e.price),
+        number(|e| e.interest),
+        number(|e| e.lon),
+        number(|e| e.lat),
+        instants(logged.iter().map(|e| e.received_at_ms * 1_000).collect()),
+    ];
+    let mut touched = Touched::default();
+    for event in &events {
+        if let Ok(region) = RegionId::parse(&event.region_id) {
+            let zone = zones.get(&region).copied().unwrap_or(Tz::UTC);
+            touched.add(&region, event.event_time.with_timezone(&zone).date_naive());
+        }
+    }
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched))
+}

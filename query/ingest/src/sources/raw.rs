@@ -1,0 +1,120 @@
+//! The raw area: bytes exactly as they came, and one manifest line for each object.
+//!
+//! ```text
+//! raw/<source>/day=YYYY-MM-DD/<n>-<name>            the bytes
+//! raw/<source>/day=YYYY-MM-DD/<n>-manifest.ndjson   {path, size, sha256, origin, at, about} a line
+//! ```
+//! Days are UTC days of arrival. The number is the batch's: a batch fetched again after a kill overwrites itself.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use lake::Objects;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::SourceError;
+
+/// One object of the raw area: its manifest line, and what a batch's row says of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RawObject {
+    pub path: String,
+    pub size: u64,
+    pub sha256: String,
+    /// Where the bytes came from: a URL without secrets, a file's path.
+    pub origin: String,
+    /// When they came: `ingested_at` of every row made from them.
+    pub at: DateTime<Utc>,
+    /// What one needs to know to read them: the source's own.
+    pub about: Value,
+}
+
+/// Bytes on their way into the raw area.
+pub struct Arrived {
+    pub name: String,
+    pub bytes: Bytes,
+    pub origin: String,
+    pub about: Value,
+}
+
+/// The raw area of a lake.
+#[derive(Clone)]
+pub struct RawStore {
+    objects: Objects,
+    area: String,
+}
+
+impl RawStore {
+    /// The raw area called `area` in these objects.
+    pub fn new(objects: Objects, area: impl Into<String>) -> Self {
+        Self { objects, area: area.into() }
+    }
+
+    /// Stores what arrived at `at` as batch `n` of a source's folder, bytes first, manifest last.
+    /// - Shape: one [`RawObject`] for each, in order.
+    /// - Errors: [`SourceError::Raw`]; nothing is named by a manifest then.
+    pub async fn store(
+        &self,
+        folder: &str,
+        n: i64,
+        at: DateTime<Utc>,
+        arrived: Vec<Arrived>,
+    ) -> Result<Vec<RawObject>, SourceError> {
+        let day = format!("{}/{folder}/day={}", self.area, at.format("%Y-%m-%d"));
+        let mut stored = Vec::with_capacity(arrived.len());
+        for part in arrived {
+            let path = format!("{day}/{n:08}-{}", part.name);
+            stored.push(self.put(path, part, at).await?);
+        }
+        self.put_manifest(&format!("{day}/{n:08}-manifest.ndjson"), &stored).await?;
+        Ok(stored)
+    }
+
+    /// Stores one object under a path below the area, and its manifest beside it.
+    pub async fn store_one(
+        &self,
+        path: &str,
+        part: Arrived,
+        at: DateTime<Utc>,
+        manifest: &[RawObject],
+    ) -> Result<RawObject, SourceError> {
+        let stored = self.put(format!("{}/{path}", self.area), part, at).await?;
+        let lines: Vec<RawObject> =
+            manifest.iter().cloned().map(|line| RawObject { path: stored.path.clone(), ..line }).collect();
+        let lines = if lines.is_empty() { vec![stored.clone()] } else { lines };
+        self.put_manifest(&format!("{}.manifest.ndjson", stored.path), &lines).await?;
+        Ok(stored)
+    }
+
+    /// The bytes of an object, whole and unchanged.
+    /// - Errors: [`SourceError::Raw`], [`SourceError::Refused`] when they are not the bytes that were stored.
+    pub async fn read(&self, object: &RawObject) -> Result<Bytes, SourceError> {
+        let bytes = self.objects.get(&object.path).await?;
+        if sha256(&bytes) != object.sha256 {
+            return Err(SourceError::refused(format!("{} has changed since it was stored", object.path)));
+        }
+        Ok(bytes)
+    }
+
+    async fn put(&self, path: String, part: Arrived, at: DateTime<Utc>) -> Result<RawObject, SourceError> {
+        let (size, sha256) = (part.bytes.len() as u64, sha256(&part.bytes));
+        self.objects.put(&path, part.bytes).await?;
+        Ok(RawObject { path, size, sha256, origin: part.origin, at, about: part.about })
+    }
+
+    async fn put_manifest(&self, path: &str, lines: &[RawObject]) -> Result<(), SourceError> {
+        let mut text = Vec::new();
+        for line in lines {
+            let wrong = |e: serde_json::Error| SourceError::refused(format!("manifest: {e}"));
+            serde_json::to_writer(&mut text, line).map_err(wrong)?;
+            text.push(b'\n');
+        }
+        self.objects.put(path, Bytes::from(text)).await?;
+        Ok(())
+    }
+}
+
+/// Lower-case hexadecimal SHA-256.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,104 @@
+//! The sources on the real clock: each asked in its own rhythm, patiently when something fails.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Arrivals, SourceError};
+
+/// Time between two copies of the logs into the raw area.
+const KEEP: Duration = Duration::from_secs(60);
+/// The least time between two tries of models that fail; their source goes on.
+const MODELS: Duration = Duration::from_secs(5);
+/// The longest time between two tries of a source that fails.
+const LONGEST: Duration = Duration::from_secs(300);
+
+impl Arrivals {
+    /// Asks every source until `stop` is cancelled; what is being landed then is finished.
+    /// - Shape: the tasks; they end after `stop`.
+    pub fn start(&self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for name in self.0.entries.keys() {
+            tasks.spawn_on(self.clone().ask(name.clone(), stop.clone()), &self.0.heavy);
+        }
+        for name in self.0.logs.keys() {
+            tasks.spawn_on(self.clone().keep(name.clone(), stop.clone()), &self.0.heavy);
+        }
+        tasks.spawn_on(self.clone().keep_up(stop.clone()), &self.0.heavy);
+        tasks
+    }
+
+    async fn ask(self, name: String, stop: CancellationToken) {
+        let Some(every) = self.0.entries.get(&name).map(|e| e.every) else { return };
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let pause = match self.drain(&name, Utc::now()).await {
+                Ok(ran) => {
+                    if ran.batches > 0 {
+                        tracing::debug!(source = name, batches = ran.batches, rows = ran.rows, "arrived");
+                    }
+                    failures = 0;
+                    every
+                }
+                Err(error) => {
+                    failures += 1;
+                    metrics::counter!("lakefront_source_failures_total", "source" => name.clone())
+                        .increment(1);
+                    let pause = patience(&error, every, failures);
+                    tracing::warn!(source = name, error = %chain(&error), ?pause, "the source failed");
+                    pause
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn keep(self, name: String, stop: CancellationToken) {
+        let Some(keeper) = self.0.logs.get(&name) else { return };
+        while !stop.is_cancelled() {
+            let in_table = self.landed(&name).await;
+            if let Err(error) = keeper.keep(in_table, Utc::now()).await {
+                tracing::warn!(source = name, error = %chain(&error), "the log could not be kept in the raw area");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(KEEP) => {}
+            }
+        }
+    }
+
+    /// Up to where a log is in its table; 0 while that cannot be known.
+    async fn landed(&self, name: &str) -> i64 {
+        let last = self.0.catalog.batches().last_position(name).await.ok().flatten();
+        last.and_then(|at| at["to"].as_i64()).unwrap_or(0)
+    }
+}
+
+/// Twice as long after each failure, from the source's own rhythm to five minutes; longer when it says so itself.
+fn patience(error: &SourceError, every: Duration, failures: u32) -> Duration {
+    // What landed has landed; only the models are tried again.
+    if matches!(error, SourceError::Model(_)) {
+        return every.max(MODELS);
+    }
+    let asked = match error {
+        SourceError::Unavailable { retry_after_secs: Some(seconds), .. } => Duration::from_secs(*seconds),
+        _ => Duration::ZERO,
+    };
+    every.saturating_mul(1 << failures.min(10)).min(LONGEST).max(asked)
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

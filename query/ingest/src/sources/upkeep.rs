@@ -1,0 +1,67 @@
+//! Keeps the platform's tables in good shape while they are written every few seconds.
+//!
+//! Small files are put together by tiers of size, logs get checkpoints and lose entries that nobody can ask for any
+//! more, and files that no kept version names go. Readers hold the version they began with; none of this moves it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lake::Location;
+use tokio_util::sync::CancellationToken;
+
+use super::Arrivals;
+
+/// Time between two looks at the tables for small files.
+const COMPACT: Duration = Duration::from_secs(60);
+/// Every so many looks the logs get a checkpoint,
+const CHECKPOINT_EVERY: u64 = 5;
+/// and every so many, files without a version go.
+const VACUUM_EVERY: u64 = 60;
+/// Files of a model's table that are left as they are.
+const MODEL_FILES: usize = 200;
+/// How long log entries behind a checkpoint, and files behind a version, stay: longer than `as_of` may ask.
+const KEEP: Duration = Duration::from_secs(8 * 86_400);
+
+impl Arrivals {
+    pub(super) async fn keep_up(self, stop: CancellationToken) {
+        for round in 1_u64.. {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(COMPACT) => {}
+            }
+            for table in self.0.lakefile.tables.iter().map(|t| &t.name) {
+                if let Err(error) = self.keep_up_table(table, round, Utc::now()).await {
+                    // The next round tries again; a conflict with a writer is no news.
+                    tracing::debug!(%table, %error, "the table's upkeep waits");
+                }
+            }
+        }
+    }
+
+    async fn keep_up_table(
+        &self,
+        name: &identity::TableName,
+        round: u64,
+        now: DateTime<Utc>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let Some(table) = self.0.catalog.moment().table(name) else { return Ok(()) };
+        if table.version.is_none() {
+            return Ok(());
+        }
+        let (lake, at) = (self.0.publisher.lake(), Location::from_str(&table.location)?);
+        // A model's recent days have a file each on purpose; one event rewrites one of them.
+        let files = lake.snapshot(&at, table.version.unwrap_or_default()).await?.files().len();
+        if !self.0.models.fills(name) || files > MODEL_FILES {
+            self.0.publisher.compact(&table, now).await?;
+        }
+        if round.is_multiple_of(CHECKPOINT_EVERY) {
+            lake.checkpoint(&at, KEEP, now).await?;
+        }
+        if round.is_multiple_of(VACUUM_EVERY) {
+            let live = self.0.catalog.live_versions(table.id, now).await?;
+            lake.vacuum(&at, KEEP, now, &live).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! What the weather sources share: fetching many places, storing the bytes, and making the same rows of them again.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use identity::RegionId;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::answer::Answer;
+use super::call::{self, Asked};
+use super::client::{Body, Client};
+use crate::sources::raw::{Arrived, RawObject, RawStore};
+use crate::sources::{Batch, Place, SourceError, Touched};
+
+/// Client, raw area and table of one weather source.
+#[derive(Clone)]
+pub struct Shared {
+    /// The source's name: `c` in the default lake.
+    pub source: String,
+    pub client: Arc<Client>,
+    pub raw: RawStore,
+    pub schema: SchemaRef,
+    pub locations_per_request: usize,
+}
+
+/// What is asked for, where, and the folder of the raw area that keeps the answers.
+pub struct Call<'a> {
+    pub base: &'a Url,
+    pub folder: &'a str,
+    pub asked: Asked,
+}
+
+/// From the answers about some regions to rows.
+pub type Curate<'a> = dyn Fn(&SchemaRef, &[RegionId], Vec<Answer>) -> Result<(RecordBatch, Touched), SourceError>
+    + Send
+    + Sync
+    + 'a;
+
+impl Shared {
+    /// Asks for all places, in as few calls as the service allows, and stores every answer as it came.
+    pub async fn fetch(
+        &self,
+        call: &Call<'_>,
+        n: i64,
+        places: &[Place],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(RawObject, Bytes)>, SourceError> {
+        let (mut arrived, mut texts) = (Vec::new(), Vec::new());
+        for (part, places) in places.chunks(self.locations_per_request.max(1)).enumerate() {
+            let url = call::url(call.base, places, call.asked);
+            let body = self.client.get(&url).await?;
+            texts.push(self.client.unpack(&body)?);
+            arrived.push(arrived_part(part, places, &url, body));
+        }
+        let folder = format!("{}/{}", self.source, call.folder);
+        let stored = self.raw.store(&folder, n, now, arrived).await?;
+        Ok(stored.into_iter().zip(texts).collect())
+    }
+
+    /// The batch of freshly fetched answers.
+    pub fn batch(
+        &self,
+        position: Value,
+        fetched: Vec<(RawObject, Bytes)>,
+        curate: &Curate<'_>,
+    ) -> Result<Batch, SourceError> {
+        let (mut rows, mut touched) = (Vec::new(), Touched::default());
+        for (object, text) in &fetched {
+            let (batch, part) = curate(&self.schema, &regions(object)?, Answer::parse(text)?)?;
+            touched.merge(&part);
+            rows.push(batch);
+        }
+        let objects: Vec<RawObject> = fetched.into_iter().map(|(object, _)| object).collect();
+        Ok(Batch { position, objects: json!(objects), rows, touched })
+    }
+
+    /// The same batch again, from the raw objects that its row names.
+    pub async fn replay(
+        &self,
+        position: Value,
+        objects: Value,
+        curate: &Curate<'_>,
+    ) -> Result<Batch, SourceError> {
+        let mut fetched = Vec::new();
+        for object in stored(objects)? {
+            let body = Body { bytes: self.raw.read(&object).await?, gzip: object.path.ends_with(".gz") };
+            fetched.push((object, self.client.unpack(&body)?));
+        }
+        self.batch(position, fetched, curate)
+    }
+}
+
+fn arrived_part(part: usize, places: &[Place], url: &Url, body: Body) -> Arrived {
+    let ending = if body.gzip { "json.gz" } else { "json" };
+    let regions: Vec<&RegionId> = places.iter().map(|p| &p.region).collect();
+    Arrived {
+        name: format!("{part:03}.{ending}"),
+        bytes: body.bytes,
+        origin: url.to_string(),
+        about: json!({ "regions": regions }),
+    }
+}
+
+fn regions(object: &RawObject) -> Result<Vec<RegionId>, SourceError> {
+    serde_json::from_value(object.about["regions"].clone())
+        .map_err(|e| SourceError::refused(format!("the regions of {}: {e}", object.path)))
+}
+
+/// The raw objects that a batch's row names.
+pub fn stored(objects: Value) -> Result<Vec<RawObject>, SourceError> {
+    serde_json::from_value(objects).map_err(|e| SourceError::refused(format!("the objects of a batch: {e}")))
+}
+
+/// When the objects of a batch came.
+pub fn arrived_at(objects: &Value) -> Result<DateTime<Utc>, SourceError> {
+    let first = stored(objects.clone())?.into_iter().next();
+    first.map(|o| o.at).ok_or_else(|| SourceError::refused("a batch without objects"))
+}

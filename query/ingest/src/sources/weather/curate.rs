@@ -1,0 +1,140 @@
+//! From answers to rows of `weather.hourly`, `weather.forecast` and `weather.archive`.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use identity::RegionId;
+
+use super::answer::{Answer, Values};
+use crate::sources::{SourceError, Touched, days_since_epoch};
+
+/// Values of some regions by time: `times` are instants in microseconds, or days since 1970.
+struct Series<T, const N: usize> {
+    regions: Vec<RegionId>,
+    times: Vec<T>,
+    values: [Values; N],
+}
+
+impl<T, const N: usize> Series<T, N> {
+    fn new() -> Self {
+        Self { regions: Vec::new(), times: Vec::new(), values: std::array::from_fn(|_| Values::new()) }
+    }
+
+    /// Adds a row unless it has no value at all: what is missing is no row.
+    fn push(&mut self, region: &RegionId, time: T, columns: &[Values; N], row: usize) {
+        if columns.iter().all(|c| c[row].is_none()) {
+            return;
+        }
+        self.regions.push(region.clone());
+        self.times.push(time);
+        self.values.iter_mut().zip(columns).for_each(|(to, from)| to.push(from[row]));
+    }
+
+    fn regions(&self) -> ArrayRef {
+        Arc::new(self.regions.iter().map(|r| Some(r.as_str())).collect::<StringArray>())
+    }
+
+    fn values(&self) -> impl Iterator<Item = ArrayRef> + '_ {
+        self.values.iter().map(|v| Arc::new(Float64Array::from(v.clone())) as ArrayRef)
+    }
+}
+
+/// Hours `from <= time <= to` of the answers, one answer a region.
+fn hours(
+    regions: &[RegionId],
+    answers: Vec<Answer>,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Series<DateTime<Utc>, 4>, SourceError> {
+    same_number(regions, &answers)?;
+    let mut series = Series::new();
+    for (region, answer) in regions.iter().zip(answers) {
+        let Some(hourly) = answer.hourly else { return Err(SourceError::refused("the answer has no hours")) };
+        let columns = hourly.columns(&answer.hourly_units)?;
+        let offset = TimeDelta::seconds(answer.utc_offset_seconds.into());
+        for (row, time) in hourly.time.iter().enumerate() {
+            let time = time.0.and_utc() - offset;
+            if (from..=to).contains(&time) {
+                series.push(region, time, &columns, row);
+            }
+        }
+    }
+    Ok(series)
+}
+
+/// Rows of `weather.hourly`, and which days they touch.
+pub fn hourly_rows(
+    schema: &SchemaRef,
+    regions: &[RegionId],
+    answers: Vec<Answer>,
+    span: (DateTime<Utc>, DateTime<Utc>),
+    ingested_at: DateTime<Utc>,
+) -> Result<(RecordBatch, Touched), SourceError> {
+    let series = hours(regions, answers, span)?;
+    let mut columns = vec![series.regions(), instants(series.times.iter().copied())];
+    columns.extend(series.values());
+    columns.push(instants(series.times.iter().map(|_| ingested_at)));
+    let mut touched = Touched::default();
+    series.regions.iter().zip(&series.times).for_each(|(r, t)| touched.add(r, t.date_naive()));
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched.with_neighbours()))
+}
+
+/// Rows of `weather.forecast`: the hours from `issued_at` on.
+pub fn forecast_rows(
+    schema: &SchemaRef,
+    regions: &[RegionId],
+    answers: Vec<Answer>,
+    issued_at: DateTime<Utc>,
+) -> Result<(RecordBatch, Touched), SourceError> {
+    let series = hours(regions, answers, (issued_at, issued_at + TimeDelta::days(17)))?;
+    let issued = instants(series.times.iter().map(|_| issued_at));
+    let mut columns = vec![series.regions(), issued, instants(series.times.iter().copied())];
+    columns.extend(series.values());
+    let mut touched = Touched::default();
+    series.regions.iter().for_each(|r| touched.add(r, issued_at.date_naive()));
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched))
+}
+
+/// Rows of `weather.archive` for the local days `from <= day <= to`.
+pub fn archive_rows(
+    schema: &SchemaRef,
+    regions: &[RegionId],
+    answers: Vec<Answer>,
+    (from, to): (NaiveDate, NaiveDate),
+    ingested_at: DateTime<Utc>,
+) -> Result<(RecordBatch, Touched), SourceError> {
+    same_number(regions, &answers)?;
+    let mut series: Series<NaiveDate, 6> = Series::new();
+    for (region, answer) in regions.iter().zip(answers) {
+        let Some(daily) = answer.daily else { return Err(SourceError::refused("the answer has no days")) };
+        let columns = daily.columns(&answer.daily_units)?;
+        for (row, time) in daily.time.iter().enumerate() {
+            let day = time.0.date();
+            if (from..=to).contains(&day) {
+                series.push(region, day, &columns, row);
+            }
+        }
+    }
+    let mut touched = Touched::default();
+    series.regions.iter().zip(&series.times).for_each(|(r, day)| touched.add(r, *day));
+    let days: Date32Array = series.times.iter().map(|day| Some(days_since_epoch(*day))).collect();
+    let mut columns = vec![series.regions(), Arc::new(days) as ArrayRef];
+    columns.extend(series.values());
+    columns.push(instants(series.times.iter().map(|_| ingested_at)));
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched))
+}
+
+fn same_number(regions: &[RegionId], answers: &[Answer]) -> Result<(), SourceError> {
+    if regions.len() == answers.len() {
+        return Ok(());
+    }
+    Err(SourceError::refused(format!("{} places were asked for, {} answered", regions.len(), answers.len())))
+}
+
+fn instants(times: impl Iterator<Item = DateTime<Utc>>) -> ArrayRef {
+    let micros = times.map(|t| Some(t.timestamp_micros()));
+    Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}

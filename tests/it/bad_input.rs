@@ -1,0 +1,267 @@
+//! Bad input: a clear 4xx that names the cause, nothing left behind, and the next request is served.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use harness::Stack::Sqlite;
+use harness::{Answer, Customer, Upload};
+use rstest::rstest;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::shared::{app, customer};
+
+/// Uploads what must be refused: a 4xx with this code within the time limit; nothing stays; the next upload works.
+async fn refused(upload: Upload, status: u16, code: &str) -> Option<harness::Problem> {
+    let acme = customer(Sqlite, "acme").await?;
+    let started = Instant::now();
+    let answer = acme.upload_form(upload).await;
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let problem = answer.problem(status, code);
+    assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
+    acme.upload("next", "a\n1\n").await.created();
+    Some(problem)
+}
+
+fn file(name: &str, bytes: impl Into<Vec<u8>>) -> Upload {
+    Upload::new("bad", bytes).file_name(name)
+}
+
+fn gzip(chunk: &[u8], times: usize) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..times {
+        encoder.write_all(chunk).unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+#[rstest]
+#[case::too_many_cells("a,b\n1,2\n3,4,5\n")]
+#[case::too_few_cells("a,b\n1,2\n3\n")]
+#[case::unclosed_quote("a,b\n1,\"two\n3,4\n")]
+#[case::nul_byte("a,b\n1,t\0wo\n")]
+#[case::nothing("")]
+#[case::only_a_header_twice("a,a\n")]
+#[tokio::test]
+async fn a_csv_that_is_not_well_formed_is_refused(#[case] csv: &'static str) {
+    let acme = customer(Sqlite, "acme").await.unwrap();
+    let answer = acme.upload("bad", csv).await;
+    if csv == "a,a\n" {
+        answer.created(); // repeated headers are made unique, and no rows is a table without rows
+        return;
+    }
+    let problem = answer.problem(422, "file-malformed");
+    assert!(!problem.detail.is_empty());
+    assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
+}
+
+#[tokio::test]
+async fn a_ragged_row_is_named_by_its_number() {
+    let Some(problem) = refused(file("bad.csv", "a,b\n1,2\n3,4,5\n"), 422, "file-malformed").await else {
+        return;
+    };
+    assert_eq!(problem.errors[0]["row"], 2, "{problem:?}");
+}
+
+#[tokio::test]
+async fn ten_thousand_columns_are_refused() {
+    let header: Vec<String> = (0..10_000).map(|n| format!("c{n}")).collect();
+    refused(file("wide.csv", format!("{}\n", header.join(","))), 422, "file-malformed").await;
+}
+
+#[tokio::test]
+async fn a_field_of_a_hundred_megabytes_is_refused() {
+    let mut csv = b"a,b\n1,\"".to_vec();
+    csv.resize(100_000_000, b'x');
+    csv.extend_from_slice(b"\"\n");
+    refused(file("big.csv", csv), 422, "file-malformed").await;
+}
+
+#[rstest]
+#[case::json("deep.json", "[".repeat(10_000) + &"]".repeat(10_000))]
+#[case::ndjson("deep.ndjson", "{\"a\":".repeat(10_000) + "1" + &"}".repeat(10_000))]
+#[tokio::test]
+async fn json_nested_too_deep_is_refused(#[case] name: &str, #[case] body: String) {
+    refused(file(name, body), 422, "file-malformed").await;
+}
+
+#[rstest]
+#[case::cut_json("x.json", b"[{\"a\":1},{\"a\"".to_vec())]
+#[case::cut_ndjson("x.ndjson", b"{\"a\":1}\n{\"a\"".to_vec())]
+#[case::not_objects("x.json", b"[1,2,3]".to_vec())]
+#[case::magic_only("x.parquet", b"PAR1PAR1".to_vec())]
+#[case::cut_parquet("x.parquet", b"PAR1\x15\x04\x15\x10".to_vec())]
+#[case::absurd_footer("x.parquet", [b"PAR1".as_slice(), &[0xff; 64], &[0xff, 0xff, 0xff, 0x7f], b"PAR1"].concat())]
+#[case::cut_gzip("x.csv.gz", gzip(b"a,b\n1,2\n", 1000)[..20].to_vec())]
+#[tokio::test]
+async fn a_file_that_is_broken_is_refused(#[case] name: &str, #[case] bytes: Vec<u8>) {
+    refused(file(name, bytes), 422, "file-malformed").await;
+}
+
+#[rstest]
+#[case::csv_called_parquet("x.parquet", b"a,b\n1,2\n".to_vec())]
+#[case::parquet_called_csv("x.csv", b"PAR1xxxxxxxxPAR1".to_vec())]
+#[case::zip("x.csv", b"PK\x03\x04aaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec())]
+#[case::text_called_json("x.json", b"hello".to_vec())]
+#[case::pdf("x.csv", b"%PDF-1.7\n1 0 obj".to_vec())]
+#[tokio::test]
+async fn a_file_of_another_type_than_its_name_is_refused(#[case] name: &str, #[case] bytes: Vec<u8>) {
+    refused(file(name, bytes), 422, "unsupported-format").await;
+}
+
+#[tokio::test]
+async fn a_mislabelled_parquet_page_cannot_stop_the_process() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.upload("seed", "a,b\n1,x\n2,y\n3,z\n").await.created();
+    let good = acme.get("/v1/tables/my/seed/rows?format=parquet").await.status(200).body;
+    for at in (4..good.len() - 8).step_by(good.len() / 40 + 1) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0xff;
+        let answer = acme
+            .upload_form(Upload::new("spoiled", bytes).file_name("x.parquet").field("mode", "create"))
+            .await;
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 201 | 409 | 422), "byte {at}: {status} {}", answer.text());
+        if status == 201 {
+            acme.delete("/v1/datasets/spoiled").await;
+        }
+    }
+    assert_eq!(acme.sql("SELECT count(*) AS n FROM my.seed").await.data(), json!([{"n": 3}]));
+}
+
+#[rstest]
+#[case::gzip("bomb.csv.gz", gzip(&[b'1'; 1 << 20], 2_000))]
+#[case::gzip_lines("bomb.csv.gz", gzip("1,2,3\n".repeat(100_000).as_bytes(), 4_000))]
+#[tokio::test]
+async fn a_compression_bomb_is_refused(#[case] name: &str, #[case] bytes: Vec<u8>) {
+    refused(file(name, bytes), 422, "file-malformed").await;
+}
+
+#[rstest]
+#[case("../etc/passwd")]
+#[case("a/b")]
+#[case("a\0b")]
+#[case("")]
+#[case("1abc")]
+#[case("sаles")] // the second letter is Cyrillic
+#[case("select from")]
+#[case("usage")]
+#[tokio::test]
+async fn a_name_that_is_no_name_is_refused_with_a_suggestion_where_there_is_one(#[case] name: &str) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.upload_form(Upload::new(name, "a\n1\n").file_name("x.csv")).await.problem(422, "invalid-name");
+    assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
+}
+
+#[tokio::test]
+async fn a_name_of_three_hundred_characters_is_refused() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.upload_form(Upload::new(&"x".repeat(300), "a\n1\n").file_name("x.csv"))
+        .await
+        .problem(422, "invalid-name");
+}
+
+#[rstest]
+#[case::unknown_field(json!({"sql": "SELECT 1", "sqll": "x"}))]
+#[case::wrong_type(json!({"sql": 1}))]
+#[case::missing(json!({}))]
+#[case::array(json!([1]))]
+#[case::limit(json!({"sql": "SELECT 1", "limit": -1}))]
+#[tokio::test]
+async fn a_body_that_is_not_the_documented_one_is_refused(#[case] body: serde_json::Value) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let answer = acme.post("/v1/sql", body).await;
+    assert!(matches!(answer.status.as_u16(), 400 | 422), "{} {}", answer.status, answer.text());
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+}
+
+#[rstest]
+#[case("GET", "/v1/nothing", 404, "not-found")]
+#[case("PUT", "/v1/sql", 405, "method-not-allowed")]
+#[case("GET", "/v1/regions/%00", 404, "unknown-region")]
+#[case("GET", "/v1/regions/nowhere/summary", 404, "unknown-region")]
+#[case("GET", "/v1/regions?unknown=1", 400, "unknown-parameter")]
+#[case("GET", "/v1/regions?limit=ten", 400, "invalid-parameter")]
+#[case("GET", "/v1/tables/my/xs/rows?format=xml", 406, "not-acceptable")]
+#[tokio::test]
+async fn a_wrong_path_method_or_parameter_is_a_problem_of_one_shape(
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] status: u16,
+    #[case] code: &str,
+) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.upload("xs", "a\n1\n").await.created();
+    let request = acme.request(method.parse().unwrap(), path);
+    acme.send(request).await.problem(status, code);
+}
+
+/// Sends raw bytes and reads what comes until the server closes or two seconds pass.
+async fn raw(acme: &Customer, bytes: &[u8]) -> String {
+    let mut socket = tokio::net::TcpStream::connect(acme.url.trim_start_matches("http://")).await.unwrap();
+    socket.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(2), socket.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[rstest]
+#[case::both_lengths(
+    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
+)]
+#[case::two_lengths("Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")]
+#[case::no_number("Content-Length: five\r\n\r\nhello")]
+#[case::bad_chunk("Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n")]
+#[case::nul_in_a_header("X-A: a\0b\r\n\r\n")]
+#[tokio::test]
+async fn a_request_with_two_framings_or_none_is_refused(#[case] rest: &str) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let head = format!("POST /v1/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{rest}", acme.key);
+    let answer = raw(&acme, head.as_bytes()).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count().min(2), usize::from(!answer.is_empty()), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_too_large_is_refused() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Big: {}\r\n\r\n", "x".repeat(100_000));
+    let answer = raw(&acme, head.as_bytes()).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_cut_off_in_the_middle_leaves_nothing() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    for length in [1_000_000, 10] {
+        let body = "--X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\ncut\r\n--X\r\nContent-Disposition: \
+                    form-data; name=\"file\"; filename=\"cut.csv\"\r\n\r\na,b\n1,2\n";
+        let head = format!(
+            "POST /v1/datasets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: \
+             multipart/form-data; boundary=X\r\nContent-Length: {length}\r\n\r\n{body}",
+            acme.key
+        );
+        let mut socket =
+            tokio::net::TcpStream::connect(acme.url.trim_start_matches("http://")).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        drop(socket);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
+    acme.upload("next", "a\n1\n").await.created();
+}
+
+#[tokio::test]
+async fn the_gateway_outlives_a_worker_and_says_which_limit() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let before = app.pid();
+    let rows: String = (0..2_000).map(|n| format!("{n}\n")).collect();
+    acme.upload("wide", &format!("n\n{rows}")).await.created();
+    let sql = "SELECT array_agg(concat(a.n, b.n, c.n)) AS x FROM my.wide a, my.wide b, my.wide c";
+    let answer: Answer = acme.sql(sql).await;
+    assert!(matches!(answer.status.as_u16(), 202 | 422), "{} {}", answer.status, answer.text());
+    assert_eq!(acme.sql("SELECT 1 AS n").await.data(), json!([{"n": 1}]));
+    assert_eq!(app.pid(), before);
+}

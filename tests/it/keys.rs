@@ -1,0 +1,196 @@
+//! Credentials: keys shown once, tokens of 15 minutes, and everything RFC 8725 warns of refused.
+
+use harness::Stack::{self, Postgres, Sqlite};
+use harness::{Customer, TestApp};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::shared::{app, customer, options};
+
+async fn token(customer: &Customer) -> Value {
+    customer.send(customer.request(reqwest::Method::POST, "/v1/tokens")).await.ok()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_key_is_traded_for_a_token_of_a_quarter_of_an_hour(#[values(Sqlite, Postgres)] stack: Stack) {
+    let Some(acme) = customer(stack, "acme").await else { return };
+    let answer = token(&acme).await;
+    assert_eq!((&answer["token_type"], &answer["expires_in"]), (&json!("Bearer"), &json!(900)));
+    let bearer = acme.with_key(answer["access_token"].as_str().unwrap());
+    bearer.get("/v1/datasets").await.status(200);
+}
+
+#[tokio::test]
+async fn a_key_also_comes_as_x_api_key() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let request = acme.http.get(format!("{}/v1/datasets", acme.url)).header("x-api-key", &acme.key);
+    acme.send(request).await.status(200);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_revoked_key_and_its_tokens_are_refused_within_five_seconds(
+    #[values(Sqlite, Postgres)] stack: Stack,
+) {
+    let Some(app) = app(stack).await else { return };
+    let acme = app.customer("acme").await;
+    let made = acme.post("/v1/keys", json!({"scopes": ["read"]})).await.created();
+    let (id, key) = (made["data"]["id"].as_str().unwrap(), made["data"]["key"].as_str().unwrap());
+    let reader = acme.with_key(key);
+    let bearer = acme.with_key(token(&reader).await["access_token"].as_str().unwrap());
+    reader.get("/v1/datasets").await.status(200);
+    bearer.get("/v1/datasets").await.status(200);
+    assert_eq!(acme.delete(&format!("/v1/keys/{id}")).await.status.as_u16(), 204);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    reader.get("/v1/datasets").await.problem(401, "unauthenticated");
+    bearer.get("/v1/datasets").await.problem(401, "unauthenticated");
+    let listed = acme.get("/v1/keys").await.status(200).text();
+    assert!(!listed.contains(key), "a listed key shows its secret");
+}
+
+#[tokio::test]
+async fn a_new_key_has_no_more_scopes_than_its_maker() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.post("/v1/keys", json!({"scopes": ["admin"]})).await.problem(403, "forbidden");
+}
+
+/// Base64url without padding, written out so that the test shares nothing with the product.
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = |chunk: &[u8], i: usize| chunk.get(i).copied().unwrap_or(0) as u32;
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = bits(chunk, 0) << 16 | bits(chunk, 1) << 8 | bits(chunk, 2);
+        for i in 0..=chunk.len() {
+            out.push(ALPHABET[(word >> (18 - 6 * i) & 63) as usize] as char);
+        }
+    }
+    out
+}
+
+fn unbase64url(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut word = 0u32;
+    let mut out = Vec::new();
+    for (i, c) in text.chars().enumerate() {
+        word = word << 6 | ALPHABET.find(c).unwrap() as u32;
+        if i % 4 > 0 {
+            out.push((word >> (6 - 2 * (i % 4))) as u8);
+        }
+    }
+    out
+}
+
+/// A token with the parts of a good one, each of which a case may spoil before it is signed again.
+struct Parts {
+    header: Value,
+    claims: Value,
+    unsigned: bool,
+}
+
+async fn parts(acme: &Customer) -> Parts {
+    let answer = token(acme).await;
+    let text = answer["access_token"].as_str().unwrap().to_owned();
+    let mut pieces = text.split('.');
+    let mut json = || serde_json::from_slice(&unbase64url(pieces.next().unwrap())).unwrap();
+    Parts { header: json(), claims: json(), unsigned: false }
+}
+
+impl Parts {
+    /// The token, signed with the server's own key: what is refused is refused for what was spoiled.
+    fn signed(&self, app: &TestApp) -> String {
+        let part = |v: &Value| base64url(v.to_string().as_bytes());
+        let text = format!("{}.{}", part(&self.header), part(&self.claims));
+        let signature = if self.unsigned { String::new() } else { base64url(&sign(app, &text)) };
+        format!("{text}.{signature}")
+    }
+
+    fn shift(&mut self, claim: &str, seconds: i64) {
+        self.claims[claim] = json!(self.claims[claim].as_i64().unwrap() + seconds);
+    }
+}
+
+/// Signs as the server does, with its key file and the machine's OpenSSL.
+fn sign(app: &TestApp, text: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("input");
+    std::fs::write(&input, text).unwrap();
+    let key = app.folder.join("signing-key.pem");
+    let signed = std::process::Command::new("openssl")
+        .args(["pkeyutl", "-sign", "-rawin", "-inkey"])
+        .args([&key, std::path::Path::new("-in"), &input])
+        .output()
+        .unwrap();
+    assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+    signed.stdout
+}
+
+#[tokio::test]
+async fn a_token_signed_again_as_it_was_is_accepted() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let token = parts(&acme).await.signed(app);
+    acme.with_key(&token).get("/v1/datasets").await.status(200);
+}
+
+#[rstest]
+#[case::none(|p: &mut Parts| { p.header["alg"] = json!("none"); p.unsigned = true; })]
+#[case::none_with_signature(|p: &mut Parts| p.header["alg"] = json!("none"))]
+#[case::hmac(|p: &mut Parts| p.header["alg"] = json!("HS256"))]
+#[case::another_algorithm(|p: &mut Parts| p.header["alg"] = json!("RS256"))]
+#[case::unknown_key(|p: &mut Parts| p.header["kid"] = json!("other"))]
+#[case::own_key(|p: &mut Parts| p.header["jwk"] = json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}))]
+#[case::key_url(|p: &mut Parts| p.header["jku"] = json!("http://127.0.0.1:1/jwks.json"))]
+#[case::certificate_url(|p: &mut Parts| p.header["x5u"] = json!("http://127.0.0.1:1/cert"))]
+#[case::critical(|p: &mut Parts| p.header["crit"] = json!(["exp"]))]
+#[case::raw_payload(|p: &mut Parts| p.header["b64"] = json!(false))]
+#[case::expired(|p: &mut Parts| { p.shift("exp", -1_000); p.shift("iat", -1_000); })]
+#[case::much_too_long(|p: &mut Parts| p.shift("exp", 48 * 3_600))]
+#[case::not_yet(|p: &mut Parts| p.claims["nbf"] = json!(p.claims["exp"]))]
+#[case::audience(|p: &mut Parts| p.claims["aud"] = json!("another"))]
+#[case::issuer(|p: &mut Parts| p.claims["iss"] = json!("another"))]
+#[case::no_subject(|p: &mut Parts| { p.claims.as_object_mut().unwrap().remove("sub"); })]
+#[case::no_expiry(|p: &mut Parts| { p.claims.as_object_mut().unwrap().remove("exp"); })]
+#[case::no_signature(|p: &mut Parts| p.unsigned = true)]
+#[case::huge(|p: &mut Parts| p.claims["x"] = json!("x".repeat(9_000)))]
+#[tokio::test]
+async fn a_spoiled_token_is_refused(#[case] spoil: fn(&mut Parts)) {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let mut token = parts(&acme).await;
+    spoil(&mut token);
+    acme.with_key(&token.signed(app)).get("/v1/datasets").await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_token_of_another_server_is_refused() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let Some(other) = TestApp::start(options(Sqlite)).await else { return };
+    let stranger = other.customer("acme").await;
+    let theirs = token(&stranger).await["access_token"].as_str().unwrap().to_owned();
+    acme.with_key(&theirs).get("/v1/datasets").await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn the_key_set_shows_public_parts_only() {
+    let Some(app) = app(Sqlite).await else { return };
+    let answer = app.operator.http.get(format!("{}/.well-known/jwks.json", app.url)).send().await.unwrap();
+    let set: Value = answer.json().await.unwrap();
+    let keys = set["keys"].as_array().unwrap();
+    assert!(!keys.is_empty());
+    assert!(keys.iter().all(|k| k["d"].is_null() && k["kid"].is_string() && k["use"] == "sig"), "{set}");
+}
+
+#[rstest]
+#[case::nothing("")]
+#[case::rubbish("hello")]
+#[case::unknown("lf_live_AAAAAAAA_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA_AAAAAA")]
+#[case::dots("a.b.c")]
+#[tokio::test]
+async fn a_credential_that_is_none_gets_the_same_401(#[case] credential: &str) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let answer = acme.with_key(credential).get("/v1/datasets").await;
+    assert!(answer.header("www-authenticate").starts_with("Bearer"));
+    answer.problem(401, "unauthenticated");
+}

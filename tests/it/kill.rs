@@ -1,0 +1,154 @@
+//! Kill -9 at any moment: what was acknowledged is there and whole, what was not is absent or whole, nothing grows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use harness::Stack::Sqlite;
+use harness::{Customer, TestApp};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::shared::options;
+
+const ROWS: usize = 20_000;
+
+fn csv() -> String {
+    (0..ROWS).fold(String::from("n,word\n"), |csv, n| csv + &format!("{n},word {n}\n"))
+}
+
+/// After a restart: `name` is absent, or has all of its rows.
+async fn whole_or_absent(acme: &Customer, name: &str, acknowledged: bool) {
+    let answer = acme.sql(&format!("SELECT count(*) AS n, count(DISTINCT n) AS d FROM my.{name}")).await;
+    match answer.status.as_u16() {
+        200 => assert_eq!(answer.data(), json!([{"n": ROWS, "d": ROWS}])),
+        _ => {
+            assert!(!acknowledged, "{name} was acknowledged and is gone: {}", answer.text());
+            answer.problem(404, "unknown-table");
+        }
+    }
+}
+
+/// Uploads while the process may die: whether a 201 came back.
+async fn try_upload(acme: &Customer, csv: &str) -> bool {
+    let part = reqwest::multipart::Part::text(csv.to_owned()).file_name("k.csv");
+    let form = reqwest::multipart::Form::new().text("name", "killed").part("file", part);
+    let request =
+        acme.request(reqwest::Method::POST, "/v1/datasets").header("idempotency-key", "k1").multipart(form);
+    request.send().await.is_ok_and(|answer| answer.status().as_u16() == 201)
+}
+
+#[rstest]
+#[case("upload.head")]
+#[case("upload.half-body")]
+#[case("upload.before-parse")]
+#[case("upload.after-put")]
+#[case("upload.after-conversion")]
+#[case("upload.before-commit")]
+#[case("upload.after-commit")]
+#[case("upload.before-answer")]
+#[case("publish.after-intent")]
+#[case("publish.after-parquet")]
+#[case("publish.before-commit")]
+#[case("commit.before-log")]
+#[case("commit.after-log")]
+#[case("publish.after-commit")]
+#[case("publish.after-catalog")]
+#[tokio::test]
+async fn an_upload_killed_at_a_named_point_is_whole_or_absent_and_a_retry_makes_one(#[case] point: &str) {
+    let Some(mut app) = TestApp::start(options(Sqlite)).await else { return };
+    let acme = app.customer("acme").await;
+    let csv = csv();
+    app.kill();
+    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
+    app.resume().await;
+    let acknowledged = try_upload(&acme, &csv).await;
+    assert!(app.ended(Duration::from_secs(10)).await, "the failpoint {point} was not reached");
+    app.set_env(Vec::new());
+    app.resume().await;
+    whole_or_absent(&acme, "killed", acknowledged).await;
+    let retried = try_upload(&acme, &csv).await;
+    assert!(retried, "the retry with the same key was not acknowledged");
+    whole_or_absent(&acme, "killed", true).await;
+    assert_eq!(acme.get("/v1/datasets").await.data().as_array().unwrap().len(), 1);
+}
+
+/// Files under the objects' folder, by path.
+fn stored(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                _ => found.push(entry.path().display().to_string()),
+            }
+        }
+    }
+    found
+}
+
+/// The regular share of the long run: kills at random moments of uploads, appends and materialisations.
+#[tokio::test]
+async fn fifty_kills_at_random_moments_lose_nothing_acknowledged() {
+    let Some(mut app) = TestApp::start(options(Sqlite)).await else { return };
+    let acme = app.customer("acme").await;
+    acme.upload("ledger", "n\n0\n").await.created();
+    let stored_sum = json!({"sql": "SELECT sum(n) AS s FROM my.ledger", "kind": "table"});
+    assert!(acme.put("/v1/analyses/ledger_sum", stored_sum).await.status.is_success());
+    let mut acknowledged = vec![0];
+    let mut sent = 0i64;
+    for round in 0..50u64 {
+        let writer = tokio::spawn(append_until_dead(acme.clone(), sent));
+        tokio::time::sleep(Duration::from_millis(5 + round * 7919 % 180)).await;
+        app.kill();
+        let (mut seen, last) = writer.await.unwrap();
+        acknowledged.append(&mut seen);
+        sent = last;
+        app.resume().await;
+        check_ledger(&acme, &acknowledged, sent).await;
+    }
+    assert!(acknowledged.len() > 25, "only {} writes were acknowledged", acknowledged.len());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let uploads = stored(&app.folder.join("objects")).into_iter().filter(|p| p.contains("/uploads/")).count();
+    assert_eq!(uploads, 0, "raw uploads were left behind");
+}
+
+/// Appends 1, 2, 3 … as rows of their own and stores the sum now and then, until the server is gone.
+async fn append_until_dead(acme: Customer, mut last: i64) -> (Vec<i64>, i64) {
+    let mut acknowledged = Vec::new();
+    loop {
+        last += 1;
+        let part = reqwest::multipart::Part::text(format!("n\n{last}\n")).file_name("l.csv");
+        let form =
+            reqwest::multipart::Form::new().text("name", "ledger").text("mode", "append").part("file", part);
+        let request = acme.request(reqwest::Method::POST, "/v1/datasets").multipart(form);
+        match request.send().await {
+            Ok(answer) => {
+                let accepted = answer.status().is_success();
+                if answer.bytes().await.is_ok() && accepted {
+                    acknowledged.push(last);
+                }
+            }
+            Err(_) => return (acknowledged, last),
+        }
+        if last % 3 == 0 {
+            let run = acme.request(reqwest::Method::POST, "/v1/analyses/ledger_sum/runs").json(&json!({}));
+            let _ = run.send().await;
+        }
+    }
+}
+
+/// Every acknowledged number is there, once; of the others at most those that were sent.
+async fn check_ledger(acme: &Customer, acknowledged: &[i64], sent: i64) {
+    let rows = acme.sql("SELECT n, count(*) AS c FROM my.ledger GROUP BY n ORDER BY n").await.data();
+    let rows: Vec<(i64, i64)> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row: &Value| (row["n"].as_i64().unwrap(), row["c"].as_i64().unwrap()))
+        .collect();
+    assert!(rows.iter().all(|&(n, count)| count == 1 && n <= sent), "{rows:?}");
+    for n in acknowledged {
+        assert!(rows.iter().any(|(row, _)| row == n), "{n} was acknowledged and is lost");
+    }
+}

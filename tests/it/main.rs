@@ -1,0 +1,18 @@
+//! The product as its users meet it: one file a resource, names that are sentences, HTTP over a real socket.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod analyses;
+mod bad_input;
+mod caching;
+mod datasets;
+mod four_cases;
+mod house;
+mod keys;
+mod kill;
+mod nyc;
+mod readers;
+mod rights;
+mod shared;
+mod sql;
+mod tables;
+mod weather;

@@ -1,0 +1,28 @@
+//! The servers that tests share: one a configuration, started by the first test that asks.
+
+use harness::{Customer, Options, Stack, TestApp};
+use tokio::sync::OnceCell;
+
+static SQLITE: OnceCell<Option<TestApp>> = OnceCell::const_new();
+static POSTGRES: OnceCell<Option<TestApp>> = OnceCell::const_new();
+static MEMORY: OnceCell<Option<TestApp>> = OnceCell::const_new();
+
+/// How a test starts a server of its own.
+pub fn options(stack: Stack) -> Options {
+    Options::new(env!("CARGO_BIN_EXE_lakefront"), stack)
+}
+
+/// The shared server of that stack; `None`, and said, where its database is not to be had.
+pub async fn app(stack: Stack) -> Option<&'static TestApp> {
+    let cell = match stack {
+        Stack::Sqlite => &SQLITE,
+        Stack::Postgres => &POSTGRES,
+        Stack::Memory => &MEMORY,
+    };
+    cell.get_or_init(|| TestApp::start(options(stack))).await.as_ref()
+}
+
+/// A customer of its own on the shared server.
+pub async fn customer(stack: Stack, name: &str) -> Option<Customer> {
+    Some(app(stack).await?.customer(name).await)
+}

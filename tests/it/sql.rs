@@ -1,0 +1,167 @@
+//! Ad-hoc SQL: one read-only statement over visible tables, bound parameters, limits that say their name.
+
+use harness::Stack::{Postgres, Sqlite};
+use harness::{Customer, Stack};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::shared::customer;
+
+async fn with_numbers(stack: Stack) -> Option<Customer> {
+    let acme = customer(stack, "acme").await?;
+    acme.upload("numbers", "n,name\n1,one\n2,two\n3,three\n").await.created();
+    Some(acme)
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_answer_tells_its_rows_columns_and_tables(#[values(Sqlite, Postgres)] stack: Stack) {
+    let Some(acme) = with_numbers(stack).await else { return };
+    let answer = acme.sql("SELECT n, name FROM my.numbers WHERE n > 1 ORDER BY n").await.ok();
+    assert_eq!(answer["data"], json!([{"n": 2, "name": "two"}, {"n": 3, "name": "three"}]));
+    let meta = &answer["meta"];
+    assert_eq!((&meta["rows"], &meta["truncated"]), (&json!(2), &json!(false)));
+    assert_eq!(meta["columns"], json!([{"name": "n", "type": "bigint"}, {"name": "name", "type": "text"}]));
+    assert_eq!(meta["tables"][0]["name"], "my.numbers");
+}
+
+#[tokio::test]
+async fn parameters_are_bound_and_never_text() {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let sql = "SELECT n FROM my.numbers WHERE name = $1";
+    let ask = |value: &str| acme.post("/v1/sql", json!({"sql": sql, "params": [value]}));
+    assert_eq!(ask("two").await.data(), json!([{"n": 2}]));
+    assert_eq!(ask("two' OR '1'='1").await.data(), json!([]));
+    acme.post("/v1/sql", json!({"sql": sql, "params": []})).await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
+async fn the_own_slug_is_an_alias_of_my() {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let sql = format!("SELECT count(*) AS n FROM {}.numbers", acme.workspace);
+    assert_eq!(acme.sql(&sql).await.data(), json!([{"n": 3}]));
+}
+
+#[tokio::test]
+async fn a_limit_truncates_and_says_so() {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let body = json!({"sql": "SELECT n FROM my.numbers ORDER BY n", "limit": 2});
+    let answer = acme.post("/v1/sql", body).await.ok();
+    assert_eq!((&answer["meta"]["rows"], &answer["meta"]["truncated"]), (&json!(2), &json!(true)));
+}
+
+#[rstest]
+#[case("INSERT INTO my.numbers VALUES (4, 'four')")]
+#[case("DELETE FROM my.numbers")]
+#[case("UPDATE my.numbers SET n = 0")]
+#[case("CREATE TABLE t AS SELECT 1")]
+#[case("DROP TABLE my.numbers")]
+#[case("COPY my.numbers TO '/tmp/out.csv'")]
+#[case("SET datafusion.execution.batch_size = 1")]
+#[case("SELECT 1 INTO t")]
+#[case("PREPARE p AS SELECT 1")]
+#[tokio::test]
+async fn a_statement_that_is_no_query_is_refused(#[case] sql: &str) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    acme.sql(sql).await.problem(400, "sql-not-read-only");
+    assert_eq!(acme.sql("SELECT count(*) AS n FROM my.numbers").await.data(), json!([{"n": 3}]));
+}
+
+#[rstest]
+#[case("SELECT * FROM '/etc/passwd'")]
+#[case("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'")]
+#[case("SELECT * FROM \"/etc/passwd\"")]
+#[case("SELECT * FROM read_csv('/etc/passwd')")]
+#[case("SELECT * FROM information_schema.df_settings")]
+#[case("SELECT * FROM parquet_metadata('x')")]
+#[tokio::test]
+async fn nothing_but_visible_tables_can_be_read(#[case] sql: &str) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let answer = acme.sql(sql).await;
+    assert!(matches!(answer.status.as_u16(), 400 | 404 | 422), "{} {}", answer.status, answer.text());
+    assert!(!answer.text().contains("root:"));
+}
+
+#[rstest]
+#[case::repeat("SELECT length(repeat('x', 1500000000)) AS n")]
+#[case::lpad("SELECT length(lpad('x', 2000000000, 'y')) AS n")]
+#[case::array("SELECT array_repeat(array_repeat(array_repeat(1, 100000), 100000), 100)")]
+#[case::range("SELECT array_length(range(0, 2000000000)) AS n")]
+#[case::series("SELECT count(*) FROM generate_series(1, 100000000000)")]
+#[case::cross(
+    "SELECT count(*) FROM my.numbers a, my.numbers b, my.numbers c, my.numbers d, my.numbers e, my.numbers f, my.numbers g, my.numbers h, my.numbers i, my.numbers j, my.numbers k, my.numbers l, my.numbers m, my.numbers n, my.numbers o, my.numbers p, my.numbers q, my.numbers r, my.numbers s, my.numbers t, my.numbers u, my.numbers v WHERE a.n + v.n + u.n + t.n > -1"
+)]
+#[tokio::test]
+async fn a_bomb_is_refused_and_the_next_query_is_served(#[case] sql: &str) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let answer = acme.sql(sql).await;
+    let status = answer.status.as_u16();
+    assert!(matches!(status, 202 | 400 | 404 | 422), "{status} {}", answer.text());
+    assert_eq!(acme.sql("SELECT count(*) AS n FROM my.numbers").await.data(), json!([{"n": 3}]));
+}
+
+#[rstest]
+#[case::sum(format!("SELECT {}", vec!["1"; 5_000].join("+")))]
+#[case::or(format!("SELECT {}", vec!["1=1"; 5_000].join(" OR ")))]
+#[case::parentheses(format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000)))]
+#[case::not(format!("SELECT {} true", "NOT ".repeat(5_000)))]
+#[case::union(vec!["SELECT 1"; 2_000].join(" UNION ALL "))]
+#[case::ctes(chained_ctes(18))]
+#[case::cube(format!("SELECT 1 FROM my.numbers GROUP BY CUBE({})", vec!["n"; 28].join(",")))]
+#[tokio::test]
+async fn a_statement_too_deep_or_too_long_is_refused_before_planning(#[case] sql: String) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let started = std::time::Instant::now();
+    let answer = acme.sql(&sql).await;
+    assert!(matches!(answer.status.as_u16(), 400 | 422), "{} {}", answer.status, answer.text());
+    assert!(started.elapsed() < std::time::Duration::from_secs(12));
+    assert_eq!(acme.sql("SELECT 1 AS n").await.data(), json!([{"n": 1}]));
+}
+
+/// `WITH c0 AS (…), c1 AS (SELECT … FROM c0 JOIN c0), …`: the plan doubles with each.
+fn chained_ctes(count: usize) -> String {
+    let mut sql = String::from("WITH c0 AS (SELECT n FROM my.numbers)");
+    for i in 1..count {
+        let before = i - 1;
+        sql.push_str(&format!(", c{i} AS (SELECT a.n FROM c{before} a JOIN c{before} b ON a.n = b.n)"));
+    }
+    format!("{sql} SELECT count(*) FROM c{}", count - 1)
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_columns_and_runs_nothing() {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let body = json!({"sql": "SELECT n * 2 AS twice FROM my.numbers", "dry_run": true});
+    let answer = acme.post("/v1/sql", body).await.ok();
+    assert_eq!(answer["meta"]["columns"], json!([{"name": "twice", "type": "bigint"}]));
+    assert_eq!(answer["data"], json!([]));
+}
+
+#[rstest]
+#[case("json", "application/json")]
+#[case("ndjson", "application/x-ndjson")]
+#[case("csv", "text/csv")]
+#[case("arrow", "application/vnd.apache.arrow.stream")]
+#[case("parquet", "application/vnd.apache.parquet")]
+#[tokio::test]
+async fn each_format_is_answered_whole_with_its_counts(#[case] format: &str, #[case] content_type: &str) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let path = format!("/v1/sql?format={format}");
+    let answer = acme.post(&path, json!({"sql": "SELECT n FROM my.numbers"})).await.status(200);
+    assert!(answer.header("content-type").starts_with(content_type), "{}", answer.header("content-type"));
+    assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+    if format == "json" {
+        let meta = &answer.json()["meta"];
+        assert_eq!((&meta["rows"], &meta["truncated"]), (&json!(3), &json!(false)));
+    } else {
+        assert_eq!((answer.header("x-rows"), answer.header("x-truncated")), ("3", "false"));
+    }
+}
+
+#[tokio::test]
+async fn csv_neutralises_what_a_spreadsheet_would_run() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let answer =
+        acme.post("/v1/sql?format=csv", json!({"sql": "SELECT '=1+1' AS a, -5 AS b"})).await.status(200);
+    assert_eq!(answer.text().replace("\r\n", "\n"), "a,b\n'=1+1,-5\n");
+}

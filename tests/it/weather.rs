@@ -1,0 +1,148 @@
+//! Weather of real hours: days, windows and means equal a brute-force computation from the file itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use harness::Stack::{self, Postgres, Sqlite};
+use harness::{Hour, Station, project_root, shared_data};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::nyc;
+
+/// One local day, computed from the hours in the file's own units and then converted.
+#[derive(Debug, Default)]
+struct Day {
+    hours: i64,
+    temperature: Vec<f64>,
+    precipitation: Vec<f64>,
+    wind: Vec<f64>,
+    humidity: Vec<f64>,
+}
+
+impl Day {
+    fn add(&mut self, hour: &Hour) {
+        self.hours += 1;
+        self.temperature.extend(hour.temperature_f.map(|f| (f - 32.0) * 5.0 / 9.0));
+        self.precipitation.extend(hour.precipitation_inch.map(|i| i * 25.4));
+        self.wind.extend(hour.wind_mph.map(|w| w * 0.447_04));
+        self.humidity.extend(hour.humidity);
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn extreme(values: &[f64], pick: fn(f64, f64) -> f64) -> Option<f64> {
+    values.iter().copied().reduce(pick)
+}
+
+/// The station's days in the time zone of New York.
+fn brute_force(station: &Station) -> BTreeMap<NaiveDate, Day> {
+    let mut days: BTreeMap<NaiveDate, Day> = BTreeMap::new();
+    for (time, hour) in &station.hours {
+        let local = time.with_timezone(&chrono_tz::America::New_York).date_naive();
+        days.entry(local).or_default().add(hour);
+    }
+    days
+}
+
+fn same(ours: &Value, theirs: Option<f64>, what: &str) {
+    match (ours.as_f64(), theirs) {
+        (None, None) => assert!(ours.is_null(), "{what}: {ours}"),
+        (Some(a), Some(b)) => assert!((a - b).abs() < 1e-6 * b.abs().max(1.0), "{what}: {a}, not {b}"),
+        (a, b) => panic!("{what}: {a:?}, not {b:?}"),
+    }
+}
+
+fn compare(day: &Value, expected: &Day, what: &str) {
+    assert_eq!(day["hours"].as_i64(), Some(expected.hours), "{what}");
+    same(&day["air_temperature_mean"], mean(&expected.temperature), what);
+    same(&day["air_temperature_min"], extreme(&expected.temperature, f64::min), what);
+    same(&day["air_temperature_max"], extreme(&expected.temperature, f64::max), what);
+    let sum = (!expected.precipitation.is_empty()).then(|| expected.precipitation.iter().sum());
+    same(&day["precipitation_sum"], sum, what);
+    same(&day["wind_speed_mean"], mean(&expected.wind), what);
+    same(&day["relative_humidity_mean"], mean(&expected.humidity), what);
+}
+
+/// Fills a lake from a file and compares every day and the last week of each airport.
+async fn days_equal_the_files_own(stack: Stack, file: &Path, from: &str, to: &str) {
+    let stations = nyc::stations(file);
+    let Some((app, _stub)) = nyc::start(stack, stations.clone(), from, to).await else { return };
+    let acme = app.customer("acme").await;
+    for ((region, ..), station) in nyc::AIRPORTS.iter().zip(&stations) {
+        let expected = brute_force(station);
+        let (first, last) = (expected.keys().next().unwrap(), expected.keys().next_back().unwrap());
+        let path =
+            format!("/v1/regions/{region}/weather?grain=day&from={first}&to={}", last.succ_opt().unwrap());
+        let days = acme.get(&path).await.data();
+        let days = days.as_array().unwrap();
+        assert_eq!(days.len(), expected.len(), "{region}");
+        for (day, (date, expected)) in days.iter().zip(&expected) {
+            assert_eq!(day["day"], date.to_string());
+            compare(day, expected, &format!("{region} {date}"));
+        }
+        let summary = acme.get(&format!("/v1/regions/{region}/summary?window=7d")).await.data();
+        window_is_the_mean_of_its_days(&summary["weather"], &expected, region);
+    }
+}
+
+fn window_is_the_mean_of_its_days(weather: &Value, days: &BTreeMap<NaiveDate, Day>, region: &str) {
+    let last = *days.keys().next_back().unwrap();
+    assert_eq!(weather["latest"]["day"], last.to_string());
+    let first = last - chrono::Days::new(6);
+    let window: Vec<&Day> = days.range(first..=last).map(|(_, day)| day).collect();
+    let means: Vec<f64> = window.iter().filter_map(|d| mean(&d.temperature)).collect();
+    assert_eq!(weather["window"]["days"].as_u64(), Some(window.len() as u64), "{region}");
+    assert_eq!(weather["window"]["hours"].as_i64(), Some(window.iter().map(|d| d.hours).sum()));
+    same(&weather["window"]["air_temperature_mean"], mean(&means), region);
+    let sums = window.iter().flat_map(|d| &d.precipitation).sum::<f64>();
+    same(&weather["window"]["precipitation_sum"], Some(sums), region);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_small_file_with_dst_gaps_and_na_gives_its_own_days(#[values(Sqlite, Postgres)] stack: Stack) {
+    let file = project_root().join("tests/data/nyc-hours.csv");
+    days_equal_the_files_own(stack, &file, "2013-03-01", "2013-03-20").await;
+}
+
+#[tokio::test]
+async fn the_real_year_of_three_airports_gives_its_own_days() {
+    let Some(file) = shared_data("nyc-weather-hourly.csv") else { return };
+    days_equal_the_files_own(Sqlite, &file, "2013-01-01", "2014-01-01").await;
+}
+
+#[tokio::test]
+async fn months_are_means_of_days_and_hours_are_the_files_own() {
+    let file = project_root().join("tests/data/nyc-hours.csv");
+    let stations = nyc::stations(&file);
+    let Some((app, _stub)) = nyc::start(Sqlite, stations.clone(), "2013-03-01", "2013-03-20").await else {
+        return;
+    };
+    let acme = app.customer("acme").await;
+    let days = brute_force(&stations[0]);
+    let march: Vec<f64> = days
+        .iter()
+        .filter(|(day, _)| day.to_string().starts_with("2013-03"))
+        .filter_map(|(_, d)| mean(&d.temperature))
+        .collect();
+    let months =
+        acme.get("/v1/regions/us-ewr/weather?grain=month&from=2013-03-01&to=2013-04-01").await.data();
+    same(&months[0]["air_temperature_mean"], mean(&march), "March");
+    let hours = acme
+        .get("/v1/regions/us-ewr/weather?grain=hour&from=2013-03-10T05:00:00Z&to=2013-03-11T04:00:00Z")
+        .await
+        .data();
+    let from: DateTime<Utc> = "2013-03-10T05:00:00Z".parse().unwrap();
+    let to: DateTime<Utc> = "2013-03-11T04:00:00Z".parse().unwrap();
+    let expected: Vec<_> = stations[0].hours.range(from..to).collect();
+    assert_eq!(hours.as_array().unwrap().len(), expected.len());
+    for (ours, (time, hour)) in hours.as_array().unwrap().iter().zip(expected) {
+        assert_eq!(ours["time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap(), *time);
+        same(&ours["air_temperature"], hour.temperature_f.map(|f| (f - 32.0) / 1.8), "an hour");
+    }
+}

@@ -1,0 +1,24 @@
+//! The harness: what a test needs to meet Lakefront as its users do, over HTTP on a real socket.
+//!
+//! ```text
+//! TestApp::shared(Stack::Sqlite) ─▶ one `lakefront` process a configuration, a customer a test
+//! TestApp::start(options)        ─▶ a process of its own, for kill, fault and configuration tests
+//! app.customer("acme")           ─▶ Customer ─▶ get / post / upload / sql ─▶ Answer ─▶ .ok() .problem(404, "…")
+//! ```
+//! It links none of the project's crates: the built binary is all it knows.
+
+mod answer;
+mod app;
+mod customer;
+mod postgres;
+mod python;
+mod require;
+mod weather_stub;
+
+pub use answer::{Answer, Problem};
+pub use app::{Options, Stack, TestApp};
+pub use customer::{Customer, Upload};
+pub use postgres::Postgres;
+pub use python::Python;
+pub use require::{project_root, required, shared_data, skip};
+pub use weather_stub::{Hour, Station, WeatherStub, read_stations};

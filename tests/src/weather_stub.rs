@@ -1,0 +1,173 @@
+//! A weather service on loopback that speaks the Open-Meteo request and answer format and replays real hours.
+//!
+//! It answers in the units of the file it replays (°F, mp/h, inch) and says so in `hourly_units`: a client that
+//! does not convert by what the answer declares gives wrong tables.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+/// One hour as the file has it: °F, inch, mph, %.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hour {
+    pub temperature_f: Option<f64>,
+    pub precipitation_inch: Option<f64>,
+    pub wind_mph: Option<f64>,
+    pub humidity: Option<f64>,
+}
+
+/// A place of the file and its hours by UTC instant.
+#[derive(Clone, Debug)]
+pub struct Station {
+    pub name: String,
+    pub lat: f64,
+    pub lon: f64,
+    pub hours: BTreeMap<DateTime<Utc>, Hour>,
+}
+
+/// Stations read from a CSV with the columns of `nyc-weather-hourly.csv`.
+/// Errors: the file is unreadable or a value is no number.
+pub fn read_stations(
+    path: &Path,
+    places: &[(&str, f64, f64)],
+) -> Result<Vec<Station>, Box<dyn std::error::Error>> {
+    let mut stations: Vec<Station> = places
+        .iter()
+        .map(|&(name, lat, lon)| Station { name: name.into(), lat, lon, hours: BTreeMap::new() })
+        .collect();
+    let mut reader = csv::Reader::from_path(path)?;
+    for row in reader.deserialize() {
+        let row: HashMap<String, String> = row?;
+        let number = |column: &str| row[column].parse::<f64>().ok();
+        let hour = Hour {
+            temperature_f: number("temp"),
+            precipitation_inch: number("precip"),
+            wind_mph: number("wind_speed"),
+            humidity: number("humid"),
+        };
+        if let Some(station) = stations.iter_mut().find(|s| s.name == row["origin"]) {
+            station.hours.insert(row["time_hour"].parse()?, hour);
+        }
+    }
+    Ok(stations)
+}
+
+/// The running service.
+pub struct WeatherStub {
+    pub url: String,
+    requests: Arc<Served>,
+}
+
+struct Served {
+    stations: Vec<Station>,
+    count: AtomicUsize,
+}
+
+type Parameters = Query<HashMap<String, String>>;
+type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
+
+impl WeatherStub {
+    /// Serves these stations on a thread of its own until the test process ends.
+    /// Errors: no port or no thread is to be had.
+    pub fn start(stations: Vec<Station>) -> std::io::Result<Self> {
+        let served = Arc::new(Served { stations, count: AtomicUsize::new(0) });
+        let router = Router::new()
+            .route("/v1/forecast", get(answer))
+            .route("/v1/archive", get(answer))
+            .with_state(served.clone());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::spawn(move || {
+            runtime
+                .block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
+        });
+        Ok(Self { url, requests: served })
+    }
+
+    /// How many requests were answered.
+    pub fn count(&self) -> usize {
+        self.requests.count.load(Ordering::Relaxed)
+    }
+}
+
+async fn answer(State(served): State<Arc<Served>>, Query(parameters): Parameters) -> Answer {
+    served.count.fetch_add(1, Ordering::Relaxed);
+    let list = |name: &str| -> Vec<f64> {
+        parameters.get(name).map(String::as_str).unwrap_or_default().split(',').flat_map(str::parse).collect()
+    };
+    let points: Vec<_> = list("latitude").into_iter().zip(list("longitude")).collect();
+    let answers: Option<Vec<Value>> = points
+        .iter()
+        .map(|&(lat, lon)| Some(place(nearest(&served.stations, lat, lon)?, &parameters)))
+        .collect();
+    match answers {
+        Some(mut one) if one.len() == 1 => Ok(Json(one.remove(0))),
+        Some(many) if !many.is_empty() => Ok(Json(Value::Array(many))),
+        _ => Err((StatusCode::BAD_REQUEST, Json(json!({"error": true, "reason": "no such place"})))),
+    }
+}
+
+fn nearest(stations: &[Station], lat: f64, lon: f64) -> Option<&Station> {
+    stations.iter().find(|s| (s.lat - lat).abs() < 0.01 && (s.lon - lon).abs() < 0.01)
+}
+
+/// One place's answer: the hours of `[start_date, end_date]`, or of the file's last days, null where there is none.
+fn place(station: &Station, parameters: &HashMap<String, String>) -> Value {
+    let times = period(station, parameters);
+    let mut body = json!({
+        "latitude": station.lat, "longitude": station.lon, "utc_offset_seconds": 0, "timezone": "GMT",
+        "hourly_units": {"time": "iso8601", "temperature_2m": "°F", "precipitation": "inch",
+                         "wind_speed_10m": "mp/h", "relative_humidity_2m": "%"},
+    });
+    if parameters.contains_key("hourly") {
+        let column = |pick: fn(&Hour) -> Option<f64>| -> Vec<Option<f64>> {
+            times.iter().map(|t| station.hours.get(t).and_then(pick)).collect()
+        };
+        body["hourly"] = json!({
+            "time": times.iter().map(|t| t.format("%Y-%m-%dT%H:%M").to_string()).collect::<Vec<_>>(),
+            "temperature_2m": column(|h| h.temperature_f), "precipitation": column(|h| h.precipitation_inch),
+            "wind_speed_10m": column(|h| h.wind_mph), "relative_humidity_2m": column(|h| h.humidity),
+        });
+    }
+    if let Some(names) = parameters.get("daily") {
+        add_daily(&mut body, names, &times);
+    }
+    body
+}
+
+/// The days asked for, every value null: this archive has hours alone.
+fn add_daily(body: &mut Value, names: &str, times: &[DateTime<Utc>]) {
+    let days: std::collections::BTreeSet<_> = times.iter().map(|t| t.date_naive().to_string()).collect();
+    let unit = |name: &str| match name {
+        n if n.starts_with("temperature") => "°F",
+        n if n.starts_with("precipitation") => "inch",
+        n if n.starts_with("wind") => "mp/h",
+        _ => "%",
+    };
+    body["daily_units"] = json!({"time": "iso8601"});
+    body["daily"] = json!({ "time": days });
+    for name in names.split(',') {
+        body["daily_units"][name] = json!(unit(name));
+        body["daily"][name] = json!(vec![Value::Null; days.len()]);
+    }
+}
+
+fn period(station: &Station, parameters: &HashMap<String, String>) -> Vec<DateTime<Utc>> {
+    let date = |name: &str| parameters.get(name).and_then(|v| v.parse::<NaiveDate>().ok());
+    let last = station.hours.keys().next_back().map_or_else(NaiveDate::default, |t| t.date_naive());
+    let from = date("start_date").unwrap_or(last);
+    let to = date("end_date").unwrap_or(last);
+    let start = from.and_time(chrono::NaiveTime::MIN).and_utc();
+    let hours = (to - from).num_hours() + 24;
+    (0..hours).map(|n| start + TimeDelta::hours(n)).collect()
+}
