@@ -1,6 +1,9 @@
 //! The OpenAPI 3.1 document: its frame, and what every operation says beside its own words (security and problems),
 //! taken from the router's page. `lakefront openapi` prints it; `openapi/openapi.json` is the same text.
 
+mod examples;
+mod finish;
+
 use std::collections::BTreeMap;
 
 use http::Method;
@@ -18,6 +21,10 @@ use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use crate::problem::{self, Kind, Kind::*};
 use crate::router::Need;
 
+pub use finish::finish;
+
+/// Stands for any request in examples.
+const REQUEST_ID: &str = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10";
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
@@ -142,7 +149,11 @@ fn common(operation: &Operation, template: &str, need: Need, own: &[Kind]) -> Ve
 fn response(kinds: &[Kind]) -> utoipa::openapi::Response {
     let lines: Vec<String> =
         kinds.iter().map(|kind| format!("`{}`: {}", kind.code(), kind.title())).collect();
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let example = kinds
+        .first()
+        .and_then(|kind| serde_json::to_value(problem::Problem::new(*kind).body(REQUEST_ID)).ok());
+    let content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).example(example).build();
     ResponseBuilder::new().description(lines.join("; ")).content(problem::MEDIA_TYPE, content).build()
 }
 

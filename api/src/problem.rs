@@ -52,12 +52,13 @@ pub struct Body<'a> {
     status: u16,
     /// What happened this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "no region `xx-nowhere`")]
+    #[schema(nullable = false, example = "no region `xx-nowhere`")]
     detail: Option<&'a str>,
     /// Stable; see `problems.md`.
     #[schema(example = "unknown-region")]
     code: &'a str,
     /// Also in the header `X-Request-Id` and in the server's log.
+    #[schema(example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
     request_id: &'a str,
     /// Single faults: column, row, value, reason, hint, as far as they are known.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]

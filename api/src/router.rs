@@ -230,7 +230,8 @@ pub fn build() -> (Router<App>, Table, OpenApi) {
         }
         api = api.routes((schemas, paths, methods));
     }
-    let (router, document) = api.split_for_parts();
+    let (router, mut document) = api.split_for_parts();
+    document::finish(&mut document);
     let router = router.fallback(missing).method_not_allowed_fallback(other_method);
     (router, table, document)
 }

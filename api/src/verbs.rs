@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{ConfigArgs, Verb};
 use crate::config::{self, Config};
+use crate::node;
 
 /// The exit code of what may go well the next time.
 const TRY_AGAIN: u8 = 75;
@@ -38,12 +39,8 @@ pub fn run(verb: Verb) -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("lakefront: {error:#}");
-    let again = error.downcast_ref::<Transient>().is_some() || error.chain().any(is_busy);
+    let again = error.downcast_ref::<Transient>().is_some() || node::is_transient(error);
     if again { ExitCode::from(TRY_AGAIN) } else { ExitCode::FAILURE }
-}
-
-fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<database::Error>().is_some_and(database::Error::is_transient)
 }
 
 fn start(verb: Verb) -> anyhow::Result<()> {

@@ -40,16 +40,18 @@ pub struct AuditEvent {
     pub request_id: Option<RequestId>,
 }
 
-/// A line of the audit as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct AuditLine {
-    pub at: DateTime<Utc>,
-    pub workspace_id: Option<Uuid>,
-    pub key_id: Option<String>,
-    pub action: String,
-    pub target: String,
-    pub outcome: String,
-    pub request_id: Option<Uuid>,
+database::row! {
+    /// A line of the audit as it was written.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct AuditLine {
+        pub at: DateTime<Utc>,
+        pub workspace_id: Option<Uuid>,
+        pub key_id: Option<String>,
+        pub action: String,
+        pub target: String,
+        pub outcome: String,
+        pub request_id: Option<Uuid>,
+    }
 }
 
 impl Auth {

@@ -19,22 +19,18 @@ use crate::{Auth, AuthError};
 /// Longer is no credential of ours.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// A key with all that decides whether it is right now, in one read.
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    key_hash: Vec<u8>,
-    #[sqlx(try_from = "String")]
-    scopes: Scopes,
-    expires_at: Option<DateTime<Utc>>,
-    revoked_at: Option<DateTime<Utc>>,
-    #[sqlx(try_from = "Uuid")]
-    workspace_id: WorkspaceId,
-    #[sqlx(try_from = "String")]
-    slug: Slug,
-    #[sqlx(try_from = "Uuid")]
-    customer_id: CustomerId,
-    #[sqlx(try_from = "String")]
-    status: Status,
+database::row! {
+    /// A key with all that decides whether it is right now, in one read.
+    struct KeyRow {
+        key_hash: Vec<u8>,
+        scopes: Scopes as String,
+        expires_at: Option<DateTime<Utc>>,
+        revoked_at: Option<DateTime<Utc>>,
+        workspace_id: WorkspaceId as Uuid,
+        slug: Slug as String,
+        customer_id: CustomerId as Uuid,
+        status: Status as String,
+    }
 }
 
 impl Auth {

@@ -33,19 +33,17 @@ impl TryFrom<String> for Status {
 #[error("unknown status of a customer")]
 pub struct UnknownStatus;
 
-/// Whom we deal with, and the one workspace they have.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Customer {
-    #[sqlx(try_from = "Uuid")]
-    pub id: CustomerId,
-    pub name: String,
-    #[sqlx(try_from = "Uuid")]
-    pub workspace: WorkspaceId,
-    #[sqlx(try_from = "String")]
-    pub slug: Slug,
-    #[sqlx(try_from = "String")]
-    pub status: Status,
-    pub created_at: DateTime<Utc>,
+database::row! {
+    /// Whom we deal with, and the one workspace they have.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Customer {
+        pub id: CustomerId as Uuid,
+        pub name: String,
+        pub workspace: WorkspaceId as Uuid,
+        pub slug: Slug as String,
+        pub status: Status as String,
+        pub created_at: DateTime<Utc>,
+    }
 }
 
 /// 1 to 128 characters, none of them control characters.

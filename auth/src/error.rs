@@ -34,6 +34,6 @@ pub enum Error {
     AlreadyExpired,
     #[error(transparent)]
     SigningKey(#[from] KeyError),
-    #[error(transparent)]
+    #[error("customers and keys cannot be read or written")]
     Database(#[from] database::Error),
 }

@@ -18,21 +18,20 @@ pub struct NewKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// What is known of a key ever after.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct KeyInfo {
-    #[sqlx(try_from = "String")]
-    pub id: KeyId,
-    #[sqlx(try_from = "Uuid")]
-    pub workspace_id: WorkspaceId,
-    #[sqlx(try_from = "String")]
-    pub scopes: Scopes,
-    pub label: String,
-    pub created_at: DateTime<Utc>,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub revoked_at: Option<DateTime<Utc>>,
-    /// To the minute.
-    pub last_used_at: Option<DateTime<Utc>>,
+database::row! {
+    /// What is known of a key ever after.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct KeyInfo {
+        pub id: KeyId as String,
+        pub workspace_id: WorkspaceId as Uuid,
+        pub scopes: Scopes as String,
+        pub label: String,
+        pub created_at: DateTime<Utc>,
+        pub expires_at: Option<DateTime<Utc>>,
+        pub revoked_at: Option<DateTime<Utc>>,
+        /// To the minute.
+        pub last_used_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl Auth {

@@ -91,10 +91,12 @@ CREATE TABLE intents (
     version INTEGER,
     owner TEXT NOT NULL,
     created_at TEXT NOT NULL,
+    -- When its writer was last known to be at work.
+    touched_at TEXT NOT NULL,
     closed_at TEXT,
     CONSTRAINT intents_id PRIMARY KEY (id)
 ) STRICT;
-CREATE INDEX intents_open ON intents (status, created_at);
+CREATE INDEX intents_open ON intents (status, touched_at);
 CREATE INDEX intents_table_id ON intents (table_id, status);
 CREATE INDEX intents_closed_at ON intents (closed_at) WHERE closed_at IS NOT NULL;
 

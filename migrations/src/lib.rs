@@ -1,4 +1,4 @@
-//! The catalog database: SQLite by default, PostgreSQL for several nodes, one SQL text for both.
+//! The catalog database: SQLite by default, PostgreSQL for several nodes, one SQL text for both; and Redis, which nodes may share.
 //!
 //! ```text
 //! on!       ─▶ Db ─┬─ Sqlite   ─ write: one connection, BEGIN IMMEDIATE ─┐
@@ -28,6 +28,7 @@ mod macros;
 mod migrate;
 #[cfg(test)]
 mod parity;
+mod redis;
 mod run;
 pub mod testing;
 mod transaction;
@@ -40,6 +41,7 @@ use sqlx::{PgPool, SqlitePool};
 pub use connect::DatabaseConfig;
 pub use error::Error;
 pub use migrate::MigrateError;
+pub use redis::{InvalidRedisUrl, Redis};
 pub use run::Run;
 pub use sqlx;
 pub use transaction::{Connection, Tx};

@@ -1,12 +1,26 @@
 //! Migrations: embedded in the binary, equal numbers for both databases, run at every start.
 
-use sqlx::migrate::Migrator;
-use sqlx::{ConnectOptions, Connection, PgPool, SqlitePool};
+use std::sync::LazyLock;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{ConnectOptions, Connection, PgPool, SqlSafeStr as _, SqlitePool};
 
 use crate::{Db, Error};
 
-pub(crate) static SQLITE: Migrator = sqlx::migrate!("./sqlite");
-pub(crate) static POSTGRES: Migrator = sqlx::migrate!("./postgres");
+/// `(version, description, text)` of each file in a folder, in order.
+type Files = &'static [(i64, &'static str, &'static str)];
+
+pub(crate) static SQLITE: LazyLock<Migrator> =
+    LazyLock::new(|| migrator(include!(concat!(env!("OUT_DIR"), "/sqlite.rs"))));
+pub(crate) static POSTGRES: LazyLock<Migrator> =
+    LazyLock::new(|| migrator(include!(concat!(env!("OUT_DIR"), "/postgres.rs"))));
+
+fn migrator(files: Files) -> Migrator {
+    let migration = |&(version, description, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.iter().map(migration).collect())
+}
 
 /// Why the database is not at the version this binary needs.
 #[derive(Debug, thiserror::Error)]

@@ -1,113 +1,92 @@
 //! Cached reads and 304s against a bare axum handler that returns the same bytes.
 
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use crate::Failure;
+use crate::bare::Bare;
+use crate::lake::Lake;
+use crate::load::{Client, Same, Seen, get, load};
+use crate::server::Server;
+use crate::sizes::Sizes;
+use crate::table::{Figure, Goal, median};
 
-use crate::demo::{Demo, free_address};
-use crate::load::{Seen, get, load};
-use crate::{Failure, Figure};
+pub const CONNECTIONS: usize = 32;
 
-const CONNECTIONS: usize = 32;
-const ROUND: Duration = Duration::from_secs(4);
-
-/// A summary that no event moves while it is measured: its window ends in the past.
-async fn quiet_path(demo: &Demo) -> Result<String, Failure> {
-    let region = demo.regions().await?.into_iter().next().ok_or("no regions")?;
-    let day = chrono::Utc::now().date_naive() - chrono::Days::new(60);
-    Ok(format!("/v1/regions/{region}/weather?grain=day&from={}&to={day}", day - chrono::Days::new(3)))
+/// A summary. Nothing moves it: the lake's sources are not running.
+async fn path(server: &Server) -> Result<String, Failure> {
+    let region = server.regions().await?.into_iter().next().ok_or("no regions")?;
+    Ok(format!("/v1/regions/{region}/summary?window=7d"))
 }
 
 /// 1: the cached answer with credentials, rate limit, metrics and access log on.
-pub async fn summary(demo: &Demo) -> Result<Vec<Figure>, Failure> {
-    let path = quiet_path(demo).await?;
-    let body = demo.get(&path).await?.bytes().await?;
-    let authorization = demo.authorization();
-    let request = get(&path, &[("Authorization", &authorization)]);
-    compare("cached answer", demo, &body, request).await
+pub async fn summary(lake: &Lake, sizes: &Sizes) -> Result<[Figure; 2], Failure> {
+    let server = lake.serve("").await?;
+    let path = path(&server).await?;
+    let body = server.get(&path).await?.bytes().await?;
+    let request = get(&path, &[("Authorization", &server.authorization())]);
+    let (ours, theirs) = compare(&server, &body, &same(request), sizes).await?;
+    figures("cached summary", &ours, &theirs, 0.6)
 }
 
 /// 2: the same, answered 304.
-pub async fn not_modified(demo: &Demo) -> Result<Vec<Figure>, Failure> {
-    let path = quiet_path(demo).await?;
-    let answer = demo.get(&path).await?;
+pub async fn not_modified(lake: &Lake, sizes: &Sizes) -> Result<[Figure; 2], Failure> {
+    let server = lake.serve("").await?;
+    let path = path(&server).await?;
+    let answer = server.get(&path).await?;
     let tag = answer.headers()["etag"].to_str()?.to_owned();
-    let authorization = demo.authorization();
-    let request = get(&path, &[("Authorization", &authorization), ("If-None-Match", &tag)]);
-    compare("304 answer", demo, &answer.bytes().await?, request).await
+    let request = get(&path, &[("Authorization", &server.authorization()), ("If-None-Match", &tag)]);
+    let (ours, theirs) = compare(&server, &answer.bytes().await?, &same(request), sizes).await?;
+    if ours.iter().any(|seen| seen.ok > 0) {
+        return Err("the summary moved while it was measured".into());
+    }
+    figures("304 of a summary", &ours, &theirs, 0.6)
 }
 
-async fn compare(what: &str, demo: &Demo, body: &[u8], request: Vec<u8>) -> Result<Vec<Figure>, Failure> {
+fn same(request: Vec<u8>) -> Vec<Same> {
+    vec![Same(request.into()); CONNECTIONS]
+}
+
+/// The rounds of both, taken in turns. Each side keeps its clients from round to round.
+pub async fn compare<C: Client + Clone>(
+    server: &Server,
+    body: &[u8],
+    clients: &[C],
+    sizes: &Sizes,
+) -> Result<(Vec<Seen>, Vec<Seen>), Failure> {
     let peer = Bare::start(body).await?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..3 {
-        ours.push(load(demo.address, vec![request.clone()], CONNECTIONS, ROUND).await?);
-        theirs.push(load(peer.address, vec![request.clone()], CONNECTIONS, ROUND).await?);
+    let (mut our_clients, mut their_clients) = (clients.to_vec(), clients.to_vec());
+    let (us, them) = ((server.address, server.pid()), (peer.address, peer.pid()));
+    for _ in 0..sizes.rounds {
+        let (seen, clients) = load(us, our_clients, sizes.round).await?;
+        our_clients = clients;
+        ours.push(seen);
+        let (seen, clients) = load(them, their_clients, sizes.round).await?;
+        their_clients = clients;
+        theirs.push(seen);
     }
-    let (ours, theirs) = (middle(ours), middle(theirs));
-    if ours.failed > 0 {
-        return Err(format!("{what}: {} answers failed", ours.failed).into());
+    match ours.iter().map(|seen| seen.failed).sum() {
+        0_u64 => Ok((ours, theirs)),
+        failed => Err(format!("{failed} answers failed").into()),
     }
-    let figure = |what: String, ours: String, peer: String, ratio: f64, goal: &str| Figure {
-        what,
-        ours,
-        peer,
-        ratio,
-        goal: goal.into(),
-    };
-    let rate = |seen: &Seen| format!("{:.0}/s", seen.per_second);
-    let micros = |d: Duration| format!("{} µs", d.as_micros());
-    Ok(vec![
-        figure(
-            format!("{what}, requests/s against bare axum"),
-            rate(&ours),
-            rate(&theirs),
-            ours.per_second / theirs.per_second,
-            "at least 0.6",
-        ),
-        figure(
-            format!("{what}, p99 against bare axum"),
-            micros(ours.p99),
-            micros(theirs.p99),
-            ours.p99.as_secs_f64() / theirs.p99.as_secs_f64(),
-            "at most 1.5",
-        ),
+}
+
+/// Requests a second and the 99th percentile of the middle rounds.
+pub fn figures(what: &str, ours: &[Seen], theirs: &[Seen], goal: f64) -> Result<[Figure; 2], Failure> {
+    let (us, them) = (middle(ours)?, middle(theirs)?);
+    let p99 = |rounds: &[Seen]| median(rounds.iter().map(|r| r.p99.as_secs_f64() * 1000.0).collect());
+    Ok([
+        Figure {
+            what: format!("{what}, requests/s"),
+            ours: us.rate(),
+            peer: format!("bare axum {}", them.rate()),
+            ratio: us.per_second / them.per_second,
+            goal: Goal::AtLeast(goal),
+        },
+        Figure::times(&format!("{what}, p99"), p99(ours), ("bare axum", p99(theirs)), 1.5),
     ])
 }
 
-fn middle(mut rounds: Vec<Seen>) -> Seen {
+fn middle(rounds: &[Seen]) -> Result<Seen, Failure> {
+    let mut rounds = rounds.to_vec();
     rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-    rounds.swap_remove(rounds.len() / 2)
-}
-
-/// The bare handler in a process of its own.
-struct Bare {
-    address: SocketAddr,
-    child: Child,
-    _body: tempfile::NamedTempFile,
-}
-
-impl Bare {
-    async fn start(body: &[u8]) -> Result<Self, Failure> {
-        let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(file.path(), body)?;
-        let address = free_address()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("bare").arg(file.path()).arg(address.port().to_string());
-        let child = command.stdin(Stdio::piped()).spawn()?;
-        for _ in 0..100 {
-            if tokio::net::TcpStream::connect(address).await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(Self { address, child, _body: file })
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    Ok(rounds.get(rounds.len() / 2).ok_or("no round")?.clone())
 }

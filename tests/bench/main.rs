@@ -1,31 +1,40 @@
 //! Benchmarks: each figure is a ratio against a named peer in the same run (`cargo bench-all`).
 //!
 //! ```text
-//! bench                      all of them, as a Markdown table
-//! bench cached not-modified  those named
+//! bench [--small] [NAME…]    all, or those named, as a Markdown table; small sizes to try the program itself
 //! bench bare FILE PORT       the peer of the cached reads (started by the bench itself)
 //! ```
+//! Ours and the peer take turns, so that a machine that is busy for a moment is busy for both. Everything is made in
+//! the system's temporary folder (at most 10 GB) and removed in the end.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to the person who runs it")]
 
 mod bare;
 mod cached;
-mod demo;
+mod duckdb;
+mod lake;
 mod load;
+mod mixed;
+mod process;
+mod sales;
+mod server;
+mod sizes;
+mod start;
+mod table;
 mod uncached;
+mod upload;
+
+use lake::Lake;
+use sizes::Sizes;
+use table::Figure;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// One line of the table.
-pub struct Figure {
-    pub what: String,
-    pub ours: String,
-    pub peer: String,
-    pub ratio: f64,
-    pub goal: String,
-}
+/// The names a run can be narrowed to.
+const NAMES: [&str; 7] = ["cached", "not-modified", "select", "uncached", "upload", "start", "mixed"];
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` says `--bench` to every bench.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let [verb, file, port] = arguments.as_slice()
         && verb == "bare"
@@ -33,30 +42,52 @@ fn main() -> Result<(), Failure> {
         let body = std::fs::read(file)?;
         return Ok(runtime.block_on(bare::serve(body.into(), port.parse()?))?);
     }
-    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name);
-    runtime.block_on(async {
-        let demo = demo::Demo::start().await?;
-        let mut figures = Vec::new();
-        if wanted("cached") {
-            figures.extend(cached::summary(&demo).await?);
-        }
-        if wanted("not-modified") {
-            figures.extend(cached::not_modified(&demo).await?);
-        }
-        if wanted("uncached") {
-            figures.extend(uncached::against_duckdb(&demo).await?);
-        }
-        if wanted("sql") {
-            figures.extend(uncached::select_one(&demo).await?);
-        }
-        print(&figures);
-        Ok(())
-    })
+    let (flags, names): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|a| a.starts_with("--"));
+    let sizes = if flags.iter().any(|f| f == "--small") { Sizes::SMALL } else { Sizes::FULL };
+    if let Some(unknown) = names.iter().find(|n| !NAMES.contains(&n.as_str())) {
+        return Err(format!("no bench is called {unknown}; there are {NAMES:?}").into());
+    }
+    let figures = runtime.block_on(run(&names, &sizes))?;
+    print!("{}", table::markdown(&figures));
+    Ok(())
 }
 
-fn print(figures: &[Figure]) {
-    println!("| what | ours | peer | ratio | goal |\n|---|---|---|---|---|");
-    for f in figures {
-        println!("| {} | {} | {} | {:.2} | {} |", f.what, f.ours, f.peer, f.ratio, f.goal);
+async fn run(names: &[String], sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    let mut figures = Vec::new();
+    if NAMES.iter().any(|name| *name != "mixed" && wanted(name)) {
+        let lake = Lake::loaded(sizes.regions, sizes.years).await?;
+        figures.extend(on_one_lake(&lake, sizes, wanted).await?);
     }
+    if wanted("mixed") {
+        figures.extend(mixed::under_commits(sizes).await?);
+    }
+    Ok(figures)
+}
+
+async fn on_one_lake(
+    lake: &Lake,
+    sizes: &Sizes,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    if wanted("cached") {
+        figures.extend(cached::summary(lake, sizes).await?);
+    }
+    if wanted("not-modified") {
+        figures.extend(cached::not_modified(lake, sizes).await?);
+    }
+    if wanted("uncached") {
+        figures.extend(uncached::against_duckdb(lake).await?);
+    }
+    if wanted("select") {
+        figures.extend(uncached::select_one(lake).await?);
+    }
+    if wanted("upload") {
+        figures.extend(upload::and_join(lake, sizes).await?);
+    }
+    if wanted("start") {
+        figures.extend(start::with_datasets(lake, sizes).await?);
+    }
+    Ok(figures)
 }

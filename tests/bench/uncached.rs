@@ -1,114 +1,85 @@
 //! Uncached answers against DuckDB: the same Parquet files, the same question.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
-use harness::Python;
-use serde_json::{Value, json};
+use crate::Failure;
+use crate::duckdb::DuckDb;
+use crate::lake::Lake;
+use crate::server::Server;
+use crate::table::{Figure, median, millis};
 
-use crate::demo::Demo;
-use crate::{Failure, Figure};
-
-/// Times a query over the live files of a Delta table: median milliseconds over the regions given.
-const DUCKDB: &str = r#"
-import json, statistics, sys, time
-import duckdb
-from deltalake import DeltaTable
-ask = json.loads(sys.argv[1])
-con = duckdb.connect()
-con.execute("SET threads TO 2")
-files = {name: DeltaTable(path).file_uris() for name, path in ask["tables"].items()}
-for name, uris in files.items():
-    con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({[u.removeprefix('file://') for u in uris]})")
-times = []
-for region in ask["regions"]:
-    start = time.perf_counter()
-    for sql in ask["sql"]:
-        con.execute(sql, [region]).fetchall()
-    times.append((time.perf_counter() - start) * 1000)
-print(json.dumps(statistics.median(times)))
-"#;
-
-const SUMMARY: &str = "WITH last AS (SELECT max(day) AS day FROM weather WHERE region_id = $1) \
+const WEATHER: &str = "WITH last AS (SELECT max(day) AS day FROM weather.daily WHERE region_id = $1) \
     SELECT avg(air_temperature_mean), min(air_temperature_min), max(air_temperature_max), sum(precipitation_sum), \
-    sum(hours), count(*) FROM weather, last WHERE region_id = $1 AND weather.day > last.day - 7";
-const MARKET: &str = "WITH last AS (SELECT max(day) AS day FROM market WHERE region_id = $1) \
-    SELECT avg(price_mean), avg(interest_mean), sum(events), count(*) FROM market, last \
-    WHERE region_id = $1 AND market.day > last.day - 7";
-const SERIES: &str = "SELECT * EXCLUDE region_id FROM weather WHERE region_id = $1 ORDER BY day";
+    avg(wind_speed_mean), avg(relative_humidity_mean), sum(hours), count(*) FROM weather.daily d, last \
+    WHERE region_id = $1 AND d.day > last.day - 7";
+const MARKET: &str = "WITH last AS (SELECT max(day) AS day FROM market.daily WHERE region_id = $1) \
+    SELECT avg(price_mean), avg(interest_mean), sum(events), count(*) FROM market.daily d, last \
+    WHERE region_id = $1 AND d.day > last.day - 7";
+const SERIES: &str = "SELECT * EXCLUDE region_id FROM weather.daily WHERE region_id = $1 ORDER BY day";
+
+/// No result is kept; the region's days are in memory, as they are when the server is ready.
+const NO_RESULTS: &str = "[cache]\nenabled = false\n";
+/// Nothing is kept: every answer reads Parquet files.
+const NOTHING: &str = "[cache]\nenabled = false\nseries_bytes = 0\n";
 
 /// 3 and 4: a summary and a 15-year series, each time of another region, nothing cached.
-pub async fn against_duckdb(demo: &Demo) -> Result<Vec<Figure>, Failure> {
-    let regions = demo.regions().await?;
-    let summary = |region: &str| format!("/v1/regions/{region}/summary?window=7d");
-    let series =
-        |region: &str| format!("/v1/regions/{region}/weather?grain=day&from=2000-01-01&to=2100-01-01");
-    let ours_summary = median(demo, regions.iter().map(|r| summary(r)).collect()).await?;
-    let ours_series = median(demo, regions.iter().map(|r| series(r)).collect()).await?;
-    let theirs = |sql: Value| duckdb(demo, &regions, sql);
-    let (peer_summary, peer_series) = (theirs(json!([SUMMARY, MARKET]))?, theirs(json!([SERIES]))?);
-    let figure = |what: &str, ours: f64, peer: f64, goal: &str| Figure {
-        what: what.into(),
-        ours: format!("{ours:.2} ms"),
-        peer: format!("{peer:.2} ms"),
-        ratio: ours / peer,
-        goal: goal.into(),
-    };
-    Ok(vec![
-        figure("uncached summary against DuckDB", ours_summary, peer_summary, "at most 0.5"),
-        figure(
-            "uncached 15-year daily series as JSON against DuckDB's query",
-            ours_series,
-            peer_series,
-            "at most 1.0",
-        ),
-    ])
-}
-
-fn duckdb(demo: &Demo, regions: &[String], sql: Value) -> Result<f64, Failure> {
-    let python = Python::with(&["duckdb", "deltalake", "pyarrow"]).ok_or("no Python with duckdb")?;
-    let table =
-        |name: &str| demo.folder.join("lake/aggregated").join(name).join("daily").display().to_string();
-    let tables = json!({"weather": table("weather"), "market": table("market")});
-    let ask = json!({"tables": tables, "regions": regions, "sql": sql}).to_string();
-    let output = python.run(DUCKDB, &[&ask])?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+pub async fn against_duckdb(lake: &Lake) -> Result<Vec<Figure>, Failure> {
+    let mut duckdb = DuckDb::start()?;
+    let table = |schema: &str| lake.table("aggregated", schema, "daily");
+    let tables = [("weather.daily", table("weather")), ("market.daily", table("market"))];
+    duckdb.tables(&BTreeMap::from(tables))?;
+    let mut figures = Vec::new();
+    for (settings, memory) in [(NO_RESULTS, "days in memory"), (NOTHING, "nothing in memory")] {
+        let server = lake.serve(settings).await?;
+        let summary = |region: &str| format!("/v1/regions/{region}/summary?window=7d");
+        let times = in_turns(&server, &mut duckdb, summary, &[WEATHER, MARKET]).await?;
+        figures.push(figure(&format!("uncached summary, {memory}"), times, &duckdb, 0.5));
+        let series =
+            |region: &str| format!("/v1/regions/{region}/weather?grain=day&from=2000-01-01&to=2100-01-01");
+        let times = in_turns(&server, &mut duckdb, series, &[SERIES]).await?;
+        figures.push(figure(
+            &format!("uncached 15-year daily series as JSON, {memory}"),
+            times,
+            &duckdb,
+            1.0,
+        ));
     }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    Ok(figures)
 }
 
-/// Median milliseconds of these calls, one after the other.
-async fn median(demo: &Demo, paths: Vec<String>) -> Result<f64, Failure> {
-    let mut times = Vec::new();
-    for path in paths {
+fn figure(what: &str, (ours, theirs): (f64, f64), duckdb: &DuckDb, goal: f64) -> Figure {
+    Figure::times(what, ours, (&format!("DuckDB {}", duckdb.version), theirs), goal)
+}
+
+/// Median milliseconds of both over all regions, one after the other.
+async fn in_turns(
+    server: &Server,
+    duckdb: &mut DuckDb,
+    path: impl Fn(&str) -> String,
+    sql: &[&str],
+) -> Result<(f64, f64), Failure> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for region in server.regions().await? {
         let started = Instant::now();
-        demo.get(&path).await?.bytes().await?;
-        times.push(started.elapsed());
+        server.get(&path(&region)).await?.bytes().await?;
+        ours.push(millis(started.elapsed()));
+        theirs.push(duckdb.time(sql, &[&region])?.0);
     }
-    Ok(middle(times).as_secs_f64() * 1000.0)
+    Ok((median(ours), median(theirs)))
 }
 
-fn middle(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-/// 7: `select 1` end to end; every statement another, so that no answer comes from the cache.
-pub async fn select_one(demo: &Demo) -> Result<Vec<Figure>, Failure> {
+/// 7a: `select 1` end to end; every statement another, so that no answer comes from the cache.
+pub async fn select_one(lake: &Lake) -> Result<Vec<Figure>, Failure> {
+    let server = lake.serve("").await?;
     let mut times = Vec::new();
-    for n in 0..50 {
+    for n in 0..100 {
         let started = Instant::now();
-        let body = json!({"sql": format!("SELECT 1 AS n{n}")});
-        let asked = demo.http.post(demo.url("/v1/sql")).bearer_auth(&demo.key).json(&body).send().await?;
-        asked.error_for_status()?.bytes().await?;
-        times.push(started.elapsed());
+        server.sql(&format!("SELECT 1 AS n{n}")).await?;
+        times.push(millis(started.elapsed()));
     }
-    let ours = middle(times).as_secs_f64() * 1000.0;
-    Ok(vec![Figure {
-        what: "`SELECT 1` through a worker".into(),
-        ours: format!("{ours:.2} ms"),
-        peer: "limit 10 ms".into(),
-        ratio: ours / 10.0,
-        goal: "at most 1.0".into(),
-    }])
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    let mut figure = Figure::times("`SELECT 1` through a worker", median(times), ("limit", 10.0), 1.0);
+    figure.ours += &format!(" (slowest {slowest:.1} ms)");
+    Ok(vec![figure])
 }

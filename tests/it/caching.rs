@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use harness::Stack::{self, Postgres, Sqlite};
-use harness::{Customer, TestApp, WeatherStub, project_root};
+use harness::{Customer, Options, TestApp, WeatherStub, project_root};
 use rstest::rstest;
 use serde_json::json;
 
+use crate::lakes::{lake, without_weather};
 use crate::nyc;
+use crate::shared::options;
 
 async fn airports(stack: Stack) -> Option<(TestApp, WeatherStub)> {
     let stations = nyc::stations(&project_root().join("tests/data/nyc-hours.csv"));
@@ -112,4 +114,36 @@ async fn cached_reads_and_304s_are_free_of_quota() {
     let after = acme.get_if_changed(path, &tag).await.status(304);
     assert!(!remaining(&before).is_empty());
     assert_eq!(remaining(&before).split(';').nth(1), remaining(&after).split(';').nth(1));
+}
+
+#[tokio::test]
+async fn a_table_that_becomes_overdue_changes_tag_and_body_without_a_commit() {
+    let folder = lake([("us-jfk", "JFK", 40.6398, -73.7789)], |definition| {
+        without_weather(definition).replace("promise = \"10m\"", "promise = \"4s\"")
+    });
+    let own = Options { lake_file: Some(folder), sources: true, ..options(Sqlite) };
+    let Some(app) = TestApp::start(own).await else { return };
+    let (acme, path) = (app.customer("acme").await, "/v1/regions/us-jfk/summary");
+    let first = acme.get(path).await.status(200).header("etag").to_owned();
+    app.operator.post("/v1/events/d", event("us-jfk", 1, 10.0)).await.status(202);
+    changed(&acme, path, &first).await;
+    let overdue = async |word: bool| {
+        for _ in 0..100 {
+            let answer = acme.get(path).await.status(200);
+            let tables = answer.json()["meta"]["tables"].take();
+            let market =
+                tables.as_array().unwrap().iter().find(|t| t["name"] == "market.daily").unwrap().clone();
+            if market["overdue"] == word {
+                return (market["version"].clone(), answer.header("etag").to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("`overdue` did not become {word} within ten seconds");
+    };
+    let (fresh_version, fresh_tag) = overdue(false).await;
+    let (late_version, late_tag) = overdue(true).await;
+    assert_eq!(fresh_version, late_version);
+    assert_ne!(fresh_tag, late_tag);
+    acme.get_if_changed(path, &fresh_tag).await.status(200);
+    acme.get_if_changed(path, &late_tag).await.status(304);
 }

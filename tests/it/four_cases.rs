@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::nyc;
 
 /// Files of sources A and B and of the market's history, for the airports, in the sources' folder.
-fn source_files(app: &TestApp) {
+pub fn source_files(app: &TestApp) {
     let folder = app.folder.join("sources/inbox");
     let write = |source: &str, file: &str, text: &str| {
         std::fs::create_dir_all(folder.join(source)).unwrap();

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::Stack::Sqlite;
-use harness::{Customer, TestApp};
+use harness::{Customer, Options, TestApp};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::lakes::{lake, without_weather};
 use crate::shared::options;
 
 const ROWS: usize = 20_000;
@@ -70,6 +71,88 @@ async fn an_upload_killed_at_a_named_point_is_whole_or_absent_and_a_retry_makes_
     assert!(retried, "the retry with the same key was not acknowledged");
     whole_or_absent(&acme, "killed", true).await;
     assert_eq!(acme.get("/v1/datasets").await.data().as_array().unwrap().len(), 1);
+}
+
+#[rstest]
+#[case("materialise.after-query")]
+#[case("materialise.before-commit")]
+#[case("materialise.after-commit")]
+#[case("publish.before-commit")]
+#[case("commit.after-log")]
+#[case("publish.after-catalog")]
+#[tokio::test]
+async fn a_run_of_an_analysis_killed_at_a_named_point_ends_once_after_the_restart(#[case] point: &str) {
+    let Some(mut app) = TestApp::start(options(Sqlite)).await else { return };
+    let acme = app.customer("acme").await;
+    acme.upload("numbers", "n\n1\n2\n3\n").await.created();
+    let stored_sum = json!({"sql": "SELECT sum(n) AS s FROM my.numbers", "kind": "table"});
+    assert!(acme.put("/v1/analyses/total", stored_sum).await.status.is_success());
+    app.kill();
+    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
+    app.resume().await;
+    let run =
+        acme.request(reqwest::Method::POST, "/v1/analyses/total/runs").header("prefer", "respond-async");
+    let _ = run.json(&json!({})).send().await;
+    assert!(app.ended(Duration::from_secs(20)).await, "the failpoint {point} was not reached");
+    app.set_env(Vec::new());
+    app.resume().await;
+    let jobs = acme.get("/v1/jobs").await.data();
+    for job in jobs.as_array().unwrap() {
+        let ended = acme.finished(job["id"].as_str().unwrap()).await;
+        assert_eq!(ended["status"], "succeeded", "{ended}");
+    }
+    if jobs == json!([]) {
+        acme.post("/v1/analyses/total/runs", json!({})).await.status(200);
+    }
+    assert_eq!(acme.get("/v1/tables/my/total/rows").await.data(), json!([{"s": 6}]));
+}
+
+#[rstest]
+#[case("source.log-committed")]
+#[case("source.after-raw")]
+#[case("source.after-row")]
+#[case("publish.after-intent")]
+#[case("publish.before-commit")]
+#[case("commit.before-log")]
+#[case("commit.after-log")]
+#[case("publish.after-commit")]
+#[case("publish.after-catalog")]
+#[tokio::test]
+async fn events_of_a_batch_killed_at_a_named_point_count_once(#[case] point: &str) {
+    let folder = lake([("us-jfk", "JFK", 40.6398, -73.7789)], without_weather);
+    let own = Options { lake_file: Some(folder), sources: true, ..options(Sqlite) };
+    let Some(mut app) = TestApp::start(own).await else { return };
+    let acme = app.customer("acme").await;
+    app.kill();
+    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
+    app.resume().await;
+    let now = chrono::Utc::now().to_rfc3339();
+    let event =
+        |n: u32| json!({"event_id": format!("e{n}"), "event_time": now, "region_id": "us-jfk", "price": n});
+    let events = json!([event(1), event(2), event(3)]);
+    let push = app.operator.request(reqwest::Method::POST, "/v1/events/d").json(&events);
+    let acknowledged = push.send().await.is_ok_and(|answer| answer.status().as_u16() == 202);
+    assert!(app.ended(Duration::from_secs(20)).await, "the failpoint {point} was not reached");
+    app.set_env(Vec::new());
+    app.resume().await;
+    if !acknowledged {
+        app.operator.post("/v1/events/d", events).await.status(202);
+    }
+    let summary = settled(&acme).await;
+    assert_eq!((&summary["events"], &summary["price_mean"]), (&json!(3), &json!(2.0)));
+}
+
+/// The market of the region once it has three events, and two batches later.
+async fn settled(acme: &Customer) -> Value {
+    let market = async || acme.get("/v1/regions/us-jfk/summary").await.data()["market"]["latest"].take();
+    for _ in 0..200 {
+        if market().await["events"].as_i64().is_some_and(|events| events >= 3) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    market().await
 }
 
 /// Files under the objects' folder, by path.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use harness::{Options, Stack, Station, TestApp, WeatherStub, project_root, read_stations};
+use harness::{Options, Stack, Station, TestApp, WeatherStub, read_stations};
 
+use crate::lakes::lake;
 use crate::shared::options;
 
 /// Region of the lake, name in the file, latitude and longitude.
@@ -50,30 +51,11 @@ fn backfill(app: &TestApp, from: &str, to: &str) {
 
 /// The default lake over the three airports, asking the stub.
 fn with_lake(stack: Stack, stub: &str) -> Options {
-    let folder = tempfile::Builder::new().prefix("lakefront-lake-").tempdir().unwrap().keep();
-    copy(&project_root().join("deploy/lakes/weather-market"), &folder);
-    let lake = std::fs::read_to_string(folder.join("lake.toml")).unwrap();
-    let lake = lake
-        .replace("https://api.open-meteo.com", stub)
-        .replace("https://archive-api.open-meteo.com", stub)
-        .replace("pause_ms = 200", "pause_ms = 0\nallow_private = true");
-    std::fs::write(folder.join("lake.toml"), lake).unwrap();
-    let regions = AIRPORTS.iter().fold(
-        String::from("region_id,name,country,lon,lat,population\n"),
-        |csv, (region, name, lat, lon)| csv + &format!("{region},{name},US,{lon},{lat},1000000\n"),
-    );
-    std::fs::write(folder.join("regions.csv"), regions).unwrap();
+    let folder = lake(AIRPORTS, |definition| {
+        definition
+            .replace("https://api.open-meteo.com", stub)
+            .replace("https://archive-api.open-meteo.com", stub)
+            .replace("pause_ms = 200", "pause_ms = 0\nallow_private = true")
+    });
     Options { lake_file: Some(folder), sources: true, ..options(stack) }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -30,6 +30,8 @@ pub struct Options {
     pub stack: Stack,
     /// The lake's definition; the built-in one without.
     pub lake_file: Option<PathBuf>,
+    /// The keys of `[storage]`; by default a folder, or memory, as the stack says.
+    pub storage: Option<String>,
     /// Whether the server polls the lake's sources.
     pub sources: bool,
     /// More sections of configuration, TOML.
@@ -44,6 +46,7 @@ impl Options {
             program: program.into(),
             stack,
             lake_file: None,
+            storage: None,
             sources: false,
             config: String::new(),
             env: Vec::new(),
@@ -248,15 +251,15 @@ fn database_url(stack: Stack, folder: &Path) -> Option<String> {
 
 #[expect(clippy::panic, reason = "without a configuration there is no server")]
 fn write_config(options: &Options, folder: &Path, port: u16, database: &str) {
-    let objects = match options.stack {
-        Stack::Memory => "memory:///".to_owned(),
-        Stack::Sqlite | Stack::Postgres => format!("file://{}", folder.join("objects").display()),
-    };
+    let storage = options.storage.clone().unwrap_or_else(|| match options.stack {
+        Stack::Memory => "url = \"memory:///\"\n".to_owned(),
+        Stack::Sqlite | Stack::Postgres => format!("url = \"file://{}\"\n", folder.join("objects").display()),
+    });
     let lake_file = options.lake_file.as_ref().map(|f| format!("file = {:?}\n", f.display().to_string()));
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\n\n[database]\nurl = {database:?}\nbusy_timeout_ms = 20000\n\n\
          [auth]\nsigning_key_file = {key:?}\ncalls_per_minute = 60000\nfailures_per_minute = 60000\n\n\
-         [storage]\nurl = {objects:?}\n\n{more}\n[lake]\nstate = {state:?}\n{lake_file}sources = {sources}\n",
+         [storage]\n{storage}\n{more}\n[lake]\nstate = {state:?}\n{lake_file}sources = {sources}\n",
         key = folder.join("signing-key.pem").display().to_string(),
         state = folder.join("sources").display().to_string(),
         lake_file = lake_file.unwrap_or_default(),

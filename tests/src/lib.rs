@@ -12,7 +12,9 @@ mod app;
 mod customer;
 mod postgres;
 mod python;
+mod redis;
 mod require;
+mod s3;
 mod weather_stub;
 
 pub use answer::{Answer, Problem};
@@ -20,5 +22,7 @@ pub use app::{Options, Stack, TestApp};
 pub use customer::{Customer, Upload};
 pub use postgres::Postgres;
 pub use python::Python;
+pub use redis::Redis;
 pub use require::{project_root, required, shared_data, skip};
+pub use s3::S3;
 pub use weather_stub::{Hour, Station, WeatherStub, read_stations};

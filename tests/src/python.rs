@@ -49,6 +49,16 @@ impl Python {
         self.folder.join("bin").join(name)
     }
 
+    /// A call of such a program, which finds the programs of the other packages.
+    pub fn command(&self, name: &str) -> Command {
+        let own = self.folder.join("bin");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(own).chain(std::env::split_paths(&path));
+        let mut command = Command::new(self.program(name));
+        command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
+        command
+    }
+
     /// Runs a script file with arguments in a folder.
     pub fn script(&self, script: &Path, arguments: &[&str], folder: &Path) -> std::io::Result<Output> {
         Command::new(&self.interpreter).arg(script).args(arguments).current_dir(folder).output()

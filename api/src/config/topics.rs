@@ -117,11 +117,30 @@ pub struct Storage {
     /// `file:///path`, `memory:///`, `s3://bucket/prefix`, `gs://…`, `az://…`; a path without scheme is a folder.
     pub url: String,
     /// Options of the store, such as `aws_region`; secrets belong into the environment.
+    #[serde(deserialize_with = "texts")]
     pub options: BTreeMap<String, Hidden>,
     /// Promises hold over power loss, not only over a killed process.
     pub fsync: bool,
     /// Scratch space of workers and uploads.
     pub scratch: Option<PathBuf>,
+}
+
+/// `true` and `5` are texts here too: an environment variable cannot tell them apart.
+fn texts<'de, D: serde::Deserializer<'de>>(values: D) -> Result<BTreeMap<String, Hidden>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Text(String),
+        Flag(bool),
+        Number(i64),
+    }
+    let text = |value| match value {
+        Scalar::Text(text) => text,
+        Scalar::Flag(flag) => flag.to_string(),
+        Scalar::Number(number) => number.to_string(),
+    };
+    let values = BTreeMap::<String, Scalar>::deserialize(values)?;
+    Ok(values.into_iter().map(|(key, value)| (key, Hidden::new(text(value)))).collect())
 }
 
 impl Default for Storage {
@@ -256,7 +275,7 @@ impl Default for Uploads {
     }
 }
 
-/// `[cache]`: the result cache in the process.
+/// `[cache]`: the result cache in the process, and the one that nodes may share.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
@@ -265,11 +284,19 @@ pub struct CacheConfig {
     pub entry_bytes: usize,
     /// Daily rows kept in memory for region routes.
     pub series_bytes: u64,
+    /// `redis://…`: a second tier that nodes share; its absence or failure is never an error.
+    pub redis_url: Option<Hidden>,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { enabled: true, bytes: 128 << 20, entry_bytes: 4 << 20, series_bytes: 128 << 20 }
+        Self {
+            enabled: true,
+            bytes: 128 << 20,
+            entry_bytes: 4 << 20,
+            series_bytes: 128 << 20,
+            redis_url: None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The database and who may come in.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use auth::{Auth, LimitConfig};
@@ -8,6 +9,10 @@ use database::{DatabaseConfig, Db};
 use identity::Secret;
 
 use crate::config::Config;
+
+/// How long a start waits for the database.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What every verb with a configuration needs.
 pub struct Ground {
@@ -18,11 +23,35 @@ pub struct Ground {
 impl Ground {
     /// Connects, migrates, and reads the signing key. Errors: what cannot be opened, with its topic.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let db = connect(config).await?;
-        db.migrate().await.context("database: migrate")?;
-        let auth = Auth::open(db.clone(), settings(config)?).await.context("auth")?;
-        Ok(Self { db, auth })
+        patiently(async || {
+            let db = connect(config).await?;
+            db.migrate().await.context("database: migrate")?;
+            let auth = Auth::open(db.clone(), settings(config)?).await.context("auth")?;
+            Ok(Self { db, auth })
+        })
+        .await
     }
+}
+
+/// Does a step of a start, again and again while the database is away or busy: a node may start before its database.
+/// Errors: the step's own, and what the database still says after [`PATIENCE`].
+pub async fn patiently<T>(step: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        match step().await {
+            Err(error) if is_transient(&error) && began.elapsed() < PATIENCE => {
+                tracing::warn!(error = format!("{error:#}"), "the database is not ready; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether the database may do it a little later.
+pub fn is_transient(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<database::Error>());
+    causes.any(database::Error::is_transient)
 }
 
 /// Connects to the catalog database; the folder of an SQLite file is made.

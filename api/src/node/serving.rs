@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use chrono::Utc;
+use database::Redis;
 use engine::sql::SqlLimits;
 use engine::{Engine, EngineConfig};
 use http::HeaderValue;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::{Pool, PoolConfig};
 
+use super::ground::patiently;
 use super::store::Store;
 use super::{jobs, upkeep};
 use crate::config::Config;
@@ -49,7 +51,6 @@ pub struct Node {
 impl Node {
     /// Builds everything above the store. It is not ready yet: see [`Node::ready`].
     pub async fn open(config: &Config, store: Store) -> anyhow::Result<Self> {
-        store.catalog.restart(Utc::now()).await.context("catalog: restart")?;
         let metrics = meters::install().context("metrics")?;
         let pool = Pool::start(pool_settings(config)?).context("workers")?;
         let engine = Engine::new(
@@ -63,7 +64,7 @@ impl Node {
         let materialise = materialise(config, &engine, &store, pool);
         let handlers = jobs::handlers(&engine, &uploads, materialise);
         let recovery = recovery(&store, &uploads);
-        recovery.at_start(Utc::now()).await.context("recovery")?;
+        patiently(async || recovery.at_start(Utc::now()).await.context("recovery")).await?;
         let runner = Runner::start(store.catalog.clone(), handlers, RunnerConfig::default());
         let (router, table, document) = router::build();
         router::agree(&table, &document).map_err(|why| anyhow::anyhow!("policy: {why}"))?;
@@ -125,6 +126,9 @@ impl Node {
         let _ = tokio::time::timeout(self.limits.grace + Duration::from_secs(2), ended).await;
         self.runner.stop().await;
         self.front.log.flush();
+        if let Err(error) = self.app.auth.close().await {
+            tracing::warn!(%error, "when keys were last used could not be noted");
+        }
         self.app.db.close().await;
     }
 }
@@ -190,9 +194,17 @@ fn engine_settings(config: &Config, store: &Store) -> anyhow::Result<EngineConfi
         series_bytes: config.cache.series_bytes,
         currency: store.lakefile.currency.clone(),
         cursor_key: derived(config.auth.signing_key()?.reveal(), b"cursor"),
+        shared: shared(config)?,
         sql,
         ..EngineConfig::default()
     })
+}
+
+/// Redis and the key that seals pages in it, where the configuration names one.
+fn shared(config: &Config) -> anyhow::Result<Option<(Redis, [u8; 32])>> {
+    let Some(url) = config.cache.redis_url.as_ref().filter(|_| config.cache.enabled) else { return Ok(None) };
+    let redis = Redis::new(url.reveal()).context("cache.redis_url")?;
+    Ok(Some((redis, derived(config.auth.signing_key()?.reveal(), b"shared cache"))))
 }
 
 /// A key for one purpose, the same on every node that has the signing key.

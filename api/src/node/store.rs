@@ -13,7 +13,7 @@ use ingest::sources::{Arrivals, ArrivalsConfig};
 use lake::{Lake, LakeConfig};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::ground::Ground;
+use super::ground::{Ground, patiently};
 use crate::config::Config;
 
 /// A runtime for our own heavy work: at most cores - 1 threads, and the others go first.
@@ -66,9 +66,13 @@ impl Store {
     pub async fn open(config: &Config, lakefile: Arc<Lakefile>) -> anyhow::Result<Self> {
         let ground = Ground::open(config).await?;
         let lake = Lake::open(lake_settings(config)?).await.context("storage")?;
-        let catalog = Catalog::open(ground.db.clone(), catalog_settings(config)).await.context("catalog")?;
-        let now = Utc::now();
-        lakefile.register(&lake, &catalog, now).await.context("lake: register tables")?;
+        let catalog = patiently(async || {
+            let catalog =
+                Catalog::open(ground.db.clone(), catalog_settings(config)).await.context("catalog")?;
+            lakefile.register(&lake, &catalog, Utc::now()).await.context("lake: register tables")?;
+            Ok(catalog)
+        })
+        .await?;
         let heavy = Heavy::start().context("threads")?;
         let handle = heavy.handle().context("threads")?;
         let publisher = Publisher::new(lake.clone(), catalog.clone()).on(handle.clone());

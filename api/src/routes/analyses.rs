@@ -28,24 +28,37 @@ pub struct Analysis {
     #[schema(example = "my.hot_days")]
     pub table: String,
     /// `view`: run at every read; `table`: its result is stored by runs.
-    #[schema(example = "view")]
+    #[schema(value_type = put::AnalysisKind)]
     pub kind: &'static str,
+    #[schema(
+        required = true,
+        example = "SELECT region_id, day, air_temperature_max FROM weather.daily WHERE air_temperature_max >= $1"
+    )]
     pub sql: Option<String>,
-    #[schema(value_type = Vec<Value>)]
+    #[schema(value_type = Vec<Value>, example = json!([10]))]
     pub params: Value,
+    #[schema(required = true)]
     pub refresh: Option<String>,
+    #[schema(required = true, example = "Days of 10 degrees and more")]
     pub description: Option<String>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, example = json!([]))]
     pub tests: Value,
+    #[schema(example = json!([{"name": "day", "label": null, "type": "date", "nulls": null}]))]
     pub columns: Vec<Column>,
     /// Tables it reads.
+    #[schema(example = json!(["weather.daily"]))]
     pub upstream: Vec<String>,
     /// Counts changes of the definition.
+    #[schema(example = 1)]
     pub revision: i64,
     /// Of the stored result; null for views and before the first run.
+    #[schema(required = true)]
     pub version: Option<i64>,
+    #[schema(required = true)]
     pub rows: Option<i64>,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     pub created_at: DateTime<Utc>,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     pub updated_at: DateTime<Utc>,
 }
 

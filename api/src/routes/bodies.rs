@@ -8,43 +8,50 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use dataset::{Column, Dataset, columns};
 pub use job::Job;
 pub use table::TableBody;
 
-/// What an answer rests on, and whether it is all of it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-pub struct Meta {
+/// Whether a list is all of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ListMeta {
     /// Rows in `data`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
-    pub rows: Option<u64>,
-    /// Whether a limit cut the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub truncated: Option<bool>,
+    pub rows: u64,
     /// Cursor of the next page; null at the end.
+    #[schema(required = true)]
     pub next: Option<String>,
-    /// The time that `as_of` named.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub as_of: Option<DateTime<Utc>>,
-    /// Every table behind the answer. `version` is that of the region's last change where one region was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tables: Option<Vec<TableVersion>>,
 }
 
 /// A table behind an answer.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the engine writes it; this type describes it")]
 pub struct TableVersion {
     #[schema(example = "weather.daily")]
-    pub name: String,
-    #[schema(example = 812)]
-    pub version: Option<i64>,
-    pub updated_at: Option<DateTime<Utc>>,
+    name: String,
+    /// That of the region's last change where one region was asked for.
+    #[schema(required = true, example = 812)]
+    version: Option<i64>,
+    #[schema(required = true, example = "2026-02-01T06:00:00Z")]
+    updated_at: Option<DateTime<Utc>>,
     /// The newest commit is older than was promised.
-    pub overdue: bool,
+    #[schema(example = false)]
+    overdue: bool,
+}
+
+/// How rows are written.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the words are read by the engine; this type describes them")]
+pub enum RowFormat {
+    Json,
+    Ndjson,
+    Csv,
+    Arrow,
+    Parquet,
 }
 
 /// One thing.
@@ -58,7 +65,7 @@ pub struct One<T> {
 #[derive(Serialize, ToSchema)]
 pub struct List<T> {
     pub data: Vec<T>,
-    pub meta: Meta,
+    pub meta: ListMeta,
 }
 
 /// Empty, so that keys can be added.
@@ -88,8 +95,8 @@ impl<T: Serialize> One<T> {
 impl<T: Serialize> List<T> {
     /// A whole list, or a page of one with its next cursor.
     pub fn new(data: Vec<T>, next: Option<String>) -> Self {
-        let rows = Some(data.len() as u64);
-        Self { data, meta: Meta { rows, next, ..Meta::default() } }
+        let rows = data.len() as u64;
+        Self { data, meta: ListMeta { rows, next } }
     }
 
     /// 200 with this body.

@@ -5,6 +5,7 @@ pub mod forecast;
 pub mod get;
 pub mod list;
 pub mod market;
+pub mod series;
 pub mod summaries;
 pub mod summary;
 pub mod weather;

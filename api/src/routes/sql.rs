@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::caching;
 use crate::extract::{Accepted, Caller, Json, Prefer, Query, Read};
 use crate::problem::{Kind, Problem};
-use crate::routes::bodies::{Job, One, TableVersion};
+use crate::routes::bodies::{Job, One, RowFormat, TableVersion};
 use crate::state::App;
 
 /// A statement.
@@ -22,15 +22,15 @@ use crate::state::App;
 pub struct SqlBody {
     /// One `SELECT` (or `WITH … SELECT`) of at most 64 KiB; `$1`, `$2`, … are bound from `params`.
     #[schema(
-        example = "SELECT region_id, avg(air_temperature_mean) AS mean FROM weather.daily WHERE day >= $1 GROUP BY region_id ORDER BY mean DESC LIMIT 3"
+        example = "SELECT region_id, count(*) AS days, max(air_temperature_max) AS warmest FROM weather.daily WHERE day >= $1 GROUP BY region_id ORDER BY region_id"
     )]
     sql: String,
     #[serde(default)]
     #[schema(value_type = Vec<Value>, example = json!(["2026-01-01"]))]
     params: Vec<Value>,
-    /// Rows answered at most: 1 to 100000; 10000 if absent.
+    /// Rows answered at most; 10000 if absent.
     #[serde(default)]
-    #[schema(example = 100)]
+    #[schema(minimum = 1, maximum = 100_000, example = 100)]
     limit: Option<u64>,
     /// The tables as they were then (RFC 3339).
     #[serde(default)]
@@ -38,8 +38,9 @@ pub struct SqlBody {
     /// Plan only: columns and tables, no rows.
     #[serde(default)]
     dry_run: bool,
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`.
+    /// Goes before `Accept`.
     #[serde(default)]
+    #[schema(value_type = Option<RowFormat>)]
     format: Option<String>,
 }
 
@@ -48,8 +49,8 @@ pub struct SqlBody {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`.
-    #[param(example = "json")]
+    /// Goes before `Accept`.
+    #[param(value_type = Option<RowFormat>, example = "json")]
     pub format: Option<String>,
 }
 
@@ -57,14 +58,19 @@ pub struct Wanted {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the engine encodes the answer; this type describes it")]
 pub struct ResultColumn {
+    #[schema(example = "region_id")]
     name: String,
+    #[schema(example = "text")]
     r#type: String,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the engine encodes the answer; this type describes it")]
 pub struct SqlMeta {
+    #[schema(example = 2)]
     rows: u64,
+    /// Whether a limit cut the answer.
+    #[schema(example = false)]
     truncated: bool,
     columns: Vec<ResultColumn>,
     tables: Vec<TableVersion>,
@@ -74,7 +80,8 @@ pub struct SqlMeta {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the engine encodes the answer; this type describes it")]
 pub struct SqlRows {
-    #[schema(value_type = Vec<std::collections::HashMap<String, Value>>)]
+    #[schema(value_type = Vec<std::collections::HashMap<String, Value>>,
+        example = json!([{"region_id": "de-bayern", "days": 31, "warmest": 10.0}, {"region_id": "it-lombardia", "days": 31, "warmest": 10.0}]))]
     data: Vec<Value>,
     meta: SqlMeta,
 }
@@ -83,7 +90,9 @@ pub struct SqlRows {
 ///
 /// It sees the platform's tables and the caller's own (`my.<name>`), at one moment. What takes longer than 10 s (or
 /// `Prefer: wait=n`) is answered with 202 and a job; `Prefer: respond-async` asks for that at once.
-#[utoipa::path(post, path = "/v1/sql", tag = "sql", params(Wanted), request_body = SqlBody,
+#[utoipa::path(post, path = "/v1/sql", tag = "sql",
+    params(Wanted, ("Prefer" = Option<String>, Header, description = "`respond-async` or `wait=n`: when to answer with a job", example = "wait=10")),
+    request_body = SqlBody,
     responses((status = 200, body = SqlRows), (status = 202, body = One<Job>, description = "Still at work")))]
 pub async fn run_sql(
     caller: Caller<Read>,

@@ -23,14 +23,15 @@ pub struct Batch {
     pub published_at: Option<DateTime<Utc>>,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    source: String,
-    n: i64,
-    position: Json<Value>,
-    objects: Json<Value>,
-    began_at: DateTime<Utc>,
-    published_at: Option<DateTime<Utc>>,
+database::row! {
+    struct Row {
+        source: String,
+        n: i64,
+        position: Json<Value>,
+        objects: Json<Value>,
+        began_at: DateTime<Utc>,
+        published_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl From<Row> for Batch {

@@ -20,6 +20,6 @@ pub enum Error {
     #[error("batch {n} of `{source_name}` is published")]
     BatchPublished { source_name: String, n: i64 },
     /// 503 or 500, as [`database::Error`] says.
-    #[error(transparent)]
+    #[error("the catalog cannot be read or written")]
     Database(#[from] database::Error),
 }

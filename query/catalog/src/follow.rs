@@ -26,13 +26,13 @@ const STAMPS: &str = "SELECT table_id, region_id, version, updated_at FROM regio
 /// A reading is repeated while commits fall into it; they are rarer than readings are long.
 const ATTEMPTS: usize = 50;
 
-#[derive(sqlx::FromRow)]
-struct StampRow {
-    table_id: Uuid,
-    #[sqlx(try_from = "String")]
-    region_id: RegionId,
-    version: i64,
-    updated_at: DateTime<Utc>,
+database::row! {
+    struct StampRow {
+        table_id: Uuid,
+        region_id: RegionId as String,
+        version: i64,
+        updated_at: DateTime<Utc>,
+    }
 }
 
 impl Catalog {

@@ -80,18 +80,18 @@ pub struct Intent {
     pub created_at: DateTime<Utc>,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    #[sqlx(try_from = "String")]
-    kind: IntentKind,
-    table_id: Uuid,
-    workspace_id: Option<Uuid>,
-    location: String,
-    base_version: Option<i64>,
-    files: Json<Value>,
-    draft: Option<Json<Publish>>,
-    created_at: DateTime<Utc>,
+database::row! {
+    struct Row {
+        id: Uuid,
+        kind: IntentKind as String,
+        table_id: Uuid,
+        workspace_id: Option<Uuid>,
+        location: String,
+        base_version: Option<i64>,
+        files: Json<Value>,
+        draft: Option<Json<Publish>>,
+        created_at: DateTime<Utc>,
+    }
 }
 
 impl From<Row> for Intent {
@@ -121,8 +121,8 @@ impl Catalog {
     pub async fn intend(&self, new: NewIntent, now: DateTime<Utc>) -> Result<IntentId, Error> {
         const INTEND: &str =
             "INSERT INTO intents (id, kind, table_id, workspace_id, location, base_version, files, status,
-                 owner, created_at)
-             SELECT $1, $2, t.id, t.workspace_id, $3, $4, $5, 'open', $6, $7 FROM tables t
+                 owner, created_at, touched_at)
+             SELECT $1, $2, t.id, t.workspace_id, $3, $4, $5, 'open', $6, $7, $7 FROM tables t
              WHERE t.id = $8 AND t.deleted_at IS NULL";
         let id = IntentId::new();
         let added = on!(self.db, |pool| sqlx::query(INTEND)
@@ -140,14 +140,29 @@ impl Catalog {
 
     /// Notes, just before the Delta commit, what was written and what is to be published: all that a finder needs to finish it.
     /// Errors: [`Error::Abandoned`] where another has cleared it meanwhile.
-    pub async fn prepare(&self, intent: IntentId, files: &Value, draft: &Publish) -> Result<(), Error> {
-        const PREPARE: &str = "UPDATE intents SET files = $2, draft = $3 WHERE id = $1 AND status = 'open'";
+    pub async fn prepare(
+        &self,
+        intent: IntentId,
+        files: &Value,
+        draft: &Publish,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        const PREPARE: &str =
+            "UPDATE intents SET files = $2, draft = $3, touched_at = $4 WHERE id = $1 AND status = 'open'";
         let noted = on!(self.db, |pool| sqlx::query(PREPARE)
             .bind(intent.as_uuid())
             .bind(Json(storable(files.clone())))
             .bind(Json(draft.clone().storable()))
+            .bind(instant(now))
             .run(pool))?;
         if noted == 1 { Ok(()) } else { Err(Error::Abandoned) }
+    }
+
+    /// Tells the other processes that the writer is still at work. Errors: [`Error::Database`].
+    pub async fn touch(&self, intent: IntentId, now: DateTime<Utc>) -> Result<(), Error> {
+        const TOUCH: &str = "UPDATE intents SET touched_at = $2 WHERE id = $1 AND status = 'open'";
+        on!(self.db, |pool| sqlx::query(TOUCH).bind(intent.as_uuid()).bind(instant(now)).run(pool))?;
+        Ok(())
     }
 
     /// Ends a write of which nothing may become visible; a dataset that was never published gives its name back.
@@ -182,14 +197,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Open intents begun before `older_than`, and those that dead processes of this node left, oldest first.
+    /// Open intents whose writers were last known to be at work before `older_than`, and those that dead processes of this node left, oldest first.
     /// Errors: [`Error::Database`].
     pub async fn open_intents(&self, older_than: DateTime<Utc>) -> Result<Vec<Intent>, Error> {
         const OPEN: &str = concat!(
             "SELECT ",
             intent_columns!(),
             " FROM intents WHERE status = 'open'
-               AND (created_at < $1 OR (owner <> $2 AND substr(owner, 1, $3) = $4))
+               AND (touched_at < $1 OR (owner <> $2 AND substr(owner, 1, $3) = $4))
              ORDER BY created_at, id"
         );
         let prefix = self.owner().prefix();

@@ -31,6 +31,7 @@ mod upkeep;
 mod versions;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
@@ -49,7 +50,7 @@ pub use publish::{Answer, BatchMark, JobOutcome, Publish, Touched};
 pub use register::NewPlatformTable;
 pub use removals::Removal;
 pub use table::{Column, Kind, Table, UnknownKind};
-pub use upkeep::Upkeep;
+pub use upkeep::{FINE, Upkeep};
 pub use versions::{Rejects, VersionRow};
 
 /// How long things are kept, and who this process is.
@@ -91,6 +92,8 @@ pub struct Catalog {
     jobs: Jobs,
     /// Held while the state is read from the database, so that an older reading never replaces a newer one.
     refreshing: Arc<tokio::sync::Mutex<()>>,
+    /// The quarter hours up to here hold no more versions than they shall; a number since 1970.
+    thinned: Arc<AtomicI64>,
 }
 
 impl Catalog {
@@ -102,6 +105,7 @@ impl Catalog {
             config: Arc::new(config),
             platform: Arc::default(),
             refreshing: Arc::default(),
+            thinned: Arc::default(),
         };
         catalog.refresh().await?;
         Ok(catalog)

@@ -219,36 +219,37 @@ macro_rules! table_columns {
 }
 pub(crate) use table_columns;
 
-/// One row of `tables`.
-#[derive(Debug, sqlx::FromRow)]
-pub(crate) struct TableRow {
-    pub id: Uuid,
-    pub workspace_id: Option<Uuid>,
-    pub schema_name: String,
-    pub name: String,
-    #[sqlx(try_from = "String")]
-    pub kind: Kind,
-    pub location: String,
-    pub version: Option<i64>,
-    pub revision: i64,
-    pub created_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-    pub columns: Json<Vec<Column>>,
-    pub key_columns: Json<Vec<String>>,
-    pub sort_columns: Json<Vec<String>>,
-    pub row_count: i64,
-    pub byte_count: i64,
-    pub reject_count: i64,
-    pub description: Option<String>,
-    pub definition: Option<String>,
-    pub params: Json<Value>,
-    pub upstream: Json<Vec<TableName>>,
-    pub refresh: Option<String>,
-    pub tests: Json<Value>,
-    pub promise_secs: Option<i64>,
-    pub floor_version: Option<i64>,
-    pub floor_at: Option<DateTime<Utc>>,
-    pub changed: i64,
+database::row! {
+    /// One row of `tables`.
+    #[derive(Debug)]
+    pub(crate) struct TableRow {
+        pub id: Uuid,
+        pub workspace_id: Option<Uuid>,
+        pub schema_name: String,
+        pub name: String,
+        pub kind: Kind as String,
+        pub location: String,
+        pub version: Option<i64>,
+        pub revision: i64,
+        pub created_at: DateTime<Utc>,
+        pub updated_at: DateTime<Utc>,
+        pub columns: Json<Vec<Column>>,
+        pub key_columns: Json<Vec<String>>,
+        pub sort_columns: Json<Vec<String>>,
+        pub row_count: i64,
+        pub byte_count: i64,
+        pub reject_count: i64,
+        pub description: Option<String>,
+        pub definition: Option<String>,
+        pub params: Json<Value>,
+        pub upstream: Json<Vec<TableName>>,
+        pub refresh: Option<String>,
+        pub tests: Json<Value>,
+        pub promise_secs: Option<i64>,
+        pub floor_version: Option<i64>,
+        pub floor_at: Option<DateTime<Utc>>,
+        pub changed: i64,
+    }
 }
 
 impl From<TableRow> for Table {

@@ -1,5 +1,7 @@
 //! What time takes away: history past its horizon, old jobs and answers, and what dead processes held.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use database::{Run as _, instant, on};
 
@@ -7,6 +9,11 @@ use crate::{Catalog, Error};
 
 /// Closed intents are kept this long for whoever asks again whether a publish was done.
 const CLOSED_INTENTS: TimeDelta = TimeDelta::days(1);
+
+/// For so long `as_of` finds every version of a platform table; before that the last of each quarter hour. A stream that
+/// commits every other second would else leave 300 000 in a week.
+pub const FINE: TimeDelta = TimeDelta::minutes(15);
+const SLOT_SECS: i64 = 15 * 60;
 
 /// How much was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +31,7 @@ impl Catalog {
     /// Forgets what is past its horizon. Repeatable; called every minute. Errors: [`Error::Database`].
     pub async fn upkeep(&self, now: DateTime<Utc>) -> Result<Upkeep, Error> {
         Ok(Upkeep {
-            versions: self.forget_versions(now).await?,
+            versions: self.forget_versions(now).await? + self.thin_versions(now).await?,
             intents: self.forget_intents(now).await?,
             jobs: self.forget_jobs(now).await?,
             answers: self.forget_answers(now).await?,
@@ -40,6 +47,23 @@ impl Catalog {
                          AND w.version > table_versions.version AND w.published_at <= $1)";
         let horizon = instant(now - self.config.retention);
         Ok(on!(self.db, |pool| sqlx::query(FORGET).bind(horizon).run(pool))?)
+    }
+
+    /// Leaves of each quarter hour that is over the platform tables' last version. Each is looked at once a process.
+    async fn thin_versions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
+        const THIN: &str = "DELETE FROM table_versions WHERE published_at >= $1 AND published_at < $2
+             AND table_id IN (SELECT t.id FROM tables t WHERE t.workspace_id IS NULL)
+             AND EXISTS (SELECT 1 FROM table_versions w WHERE w.table_id = table_versions.table_id
+                         AND w.version > table_versions.version AND w.published_at < $2)";
+        let horizon = (now - self.config.retention).timestamp().div_euclid(SLOT_SECS);
+        let over = (now - FINE).timestamp().div_euclid(SLOT_SECS);
+        let mut thinned = 0;
+        for slot in self.thinned.load(Ordering::Relaxed).max(horizon)..over {
+            let (from, to) = (slot_at(slot), slot_at(slot + 1));
+            thinned += on!(self.db, |pool| sqlx::query(THIN).bind(from).bind(to).run(pool))?;
+            self.thinned.store(slot + 1, Ordering::Relaxed);
+        }
+        Ok(thinned)
     }
 
     async fn forget_intents(&self, now: DateTime<Utc>) -> Result<u64, Error> {
@@ -92,6 +116,11 @@ impl Catalog {
     }
 }
 
+/// The instant a piece of time begins at.
+fn slot_at(slot: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(slot * SLOT_SECS, 0).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use identity::WorkspaceId;
@@ -116,6 +145,26 @@ mod tests {
             assert_eq!(node.version_at(daily.id, day(3), now).await.unwrap(), Some(3));
             assert_eq!(node.live_versions(daily.id, day(99)).await.unwrap(), [4]);
             assert_eq!(node.upkeep(now).await.unwrap(), Upkeep::default());
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_quarter_hour_that_is_over_a_platform_table_keeps_its_last_version() {
+        for node in each().await {
+            let daily = node.platform("weather.daily").await;
+            let sales = node.dataset(WorkspaceId::new(), "sales").await;
+            // The tests' clock begins 13 minutes and 20 seconds into a quarter hour, so the first ends within two minutes.
+            for version in 1..=8 {
+                publish(&node, &daily, version, Touched::Everything, minute(version * 5)).await;
+                publish(&node, &sales, version, Touched::Everything, minute(version * 5)).await;
+            }
+            let now = minute(48);
+            assert_eq!(node.upkeep(now).await.unwrap().versions, 4);
+            assert_eq!(node.live_versions(daily.id, now).await.unwrap(), [3, 6, 7, 8]);
+            assert_eq!(node.live_versions(sales.id, now).await.unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+            assert_eq!(node.version_at(daily.id, minute(29), now).await.unwrap(), Some(3));
+            assert_eq!(node.version_at(daily.id, minute(36), now).await.unwrap(), Some(7));
+            assert_eq!(node.upkeep(now).await.unwrap().versions, 0);
         }
     }
 

@@ -13,19 +13,18 @@ use uuid::Uuid;
 use crate::platform::{Changes, Moment, Platform, Stamp};
 use crate::{Catalog, Error, Table};
 
-/// One version readers have been served.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct VersionRow {
-    pub version: i64,
-    pub published_at: DateTime<Utc>,
-    #[sqlx(rename = "row_count")]
-    pub rows: i64,
-    #[sqlx(rename = "byte_count")]
-    pub bytes: i64,
-    #[sqlx(rename = "reject_count")]
-    pub rejects: i64,
-    /// What made it: `append`, `overwrite`, `compact`, …
-    pub operation: String,
+database::row! {
+    /// One version readers have been served.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct VersionRow {
+        pub version: i64,
+        pub published_at: DateTime<Utc>,
+        pub rows: i64,
+        pub bytes: i64,
+        pub rejects: i64,
+        /// What made it: `append`, `overwrite`, `compact`, …
+        pub operation: String,
+    }
 }
 
 /// The rows one version's write set aside.
@@ -41,15 +40,15 @@ pub struct Rejects {
 
 macro_rules! version_columns {
     () => {
-        "version, published_at, row_count, byte_count, reject_count, operation"
+        "version, published_at, row_count AS rows, byte_count AS bytes, reject_count AS rejects, operation"
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct Then {
-    table_id: Uuid,
-    #[sqlx(flatten)]
-    row: VersionRow,
+/// A table and its version at an instant, in the order of [`version_columns`].
+type Then = (Uuid, i64, DateTime<Utc>, i64, i64, i64, String);
+
+fn as_it_was((table, version, published_at, rows, bytes, rejects, operation): Then) -> (TableId, VersionRow) {
+    (TableId::from_uuid(table), VersionRow { version, published_at, rows, bytes, rejects, operation })
 }
 
 impl Catalog {
@@ -102,7 +101,7 @@ impl Catalog {
         self.within_horizon(at, now)?;
         let rows: Vec<Then> =
             reading!(self.db, |pool| sqlx::query_as(ALL_AT).bind(instant(at)).fetch_all(pool))?;
-        let then = rows.into_iter().map(|then| (TableId::from_uuid(then.table_id), then.row)).collect();
+        let then = rows.into_iter().map(as_it_was).collect();
         Ok(as_they_were(&self.moment(), &then))
     }
 

@@ -65,11 +65,11 @@ impl Seal {
         serde_json::from_slice(json).map_err(|_| wrong())
     }
 
-    /// HMAC-SHA256 (RFC 2104) of the two parts one after the other.
-    fn mac(&self, expiry: &[u8], json: &[u8]) -> [u8; 32] {
+    /// HMAC-SHA256 (RFC 2104) of the two parts one after the other; the first has a fixed length.
+    pub(crate) fn mac(&self, first: &[u8], second: &[u8]) -> [u8; 32] {
         let mut pad = [0x36; 64];
         pad.iter_mut().zip(self.key).for_each(|(byte, key)| *byte ^= key);
-        let inner = Sha256::new_with_prefix(pad).chain_update(expiry).chain_update(json).finalize();
+        let inner = Sha256::new_with_prefix(pad).chain_update(first).chain_update(second).finalize();
         // 0x36 ^ 0x5c: turns the inner pad into the outer one.
         pad.iter_mut().for_each(|byte| *byte ^= 0x6a);
         Sha256::new_with_prefix(pad).chain_update(inner).finalize().into()

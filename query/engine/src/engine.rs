@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Job, Outcome};
 use chrono::{DateTime, Utc};
+use database::Redis;
 use identity::{Principal, TableName};
 use lake::Lake;
 use serde_json::Value;
 use tokio::runtime::{Builder, Handle, Runtime};
 use worker::Pool;
 
-use crate::cache::{Cache, Tag};
+use crate::cache::{Cache, Shared, Tag};
 use crate::cursor::Seal;
 use crate::regions::{Asked, RegionQuery, Regions};
 use crate::rows::{RowsAnswer, RowsRequest};
@@ -18,7 +19,7 @@ use crate::sql::{Described, Expanded, Sql, SqlAnswer, SqlLimits, SqlRequest};
 use crate::{Answer, Format, Page, QueryError};
 
 /// Sizes and secrets of an engine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EngineConfig {
     /// Bytes of finished pages kept; 0 keeps none.
     pub cache_bytes: u64,
@@ -32,6 +33,8 @@ pub struct EngineConfig {
     pub currency: String,
     /// Signs cursors; the same on all nodes.
     pub cursor_key: [u8; 32],
+    /// Redis with the pages of all nodes, and the key that seals them there; the same on all nodes.
+    pub shared: Option<(Redis, [u8; 32])>,
     pub sql: SqlLimits,
 }
 
@@ -44,6 +47,7 @@ impl Default for EngineConfig {
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             currency: "EUR".to_owned(),
             cursor_key: [0; 32],
+            shared: None,
             sql: SqlLimits::default(),
         }
     }
@@ -80,7 +84,8 @@ impl Engine {
             .thread_name("regions")
             .enable_all()
             .build()?;
-        let cache = Cache::new(config.cache_bytes, config.entry_bytes);
+        let shared = config.shared.map(|(redis, key)| Shared::new(redis, Seal::new(key)));
+        let cache = Cache::new(config.cache_bytes, config.entry_bytes).before(shared);
         let seal = Seal::new(config.cursor_key);
         let regions =
             Regions::new(catalog.clone(), lake.clone(), config.series_bytes, seal.clone(), &config.currency);

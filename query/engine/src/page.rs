@@ -20,7 +20,7 @@ pub struct TableMeta {
 }
 
 /// The facts of an answer that a format without room for `meta` carries in headers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Facts {
     pub rows: u64,
     pub truncated: bool,

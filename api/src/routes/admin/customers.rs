@@ -39,6 +39,7 @@ pub struct CustomerBody {
     /// `active` or `suspended`.
     #[schema(example = "active")]
     status: &'static str,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     created_at: DateTime<Utc>,
 }
 
@@ -66,7 +67,7 @@ pub async fn list_customers(_: Caller<Admin>, State(app): State<App>) -> Result<
 
 /// Adds a customer with a workspace
 #[utoipa::path(post, path = "/v1/admin/customers", tag = "admin", request_body = CustomerRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h", example = "a-call-of-today")),
     responses((status = 201, body = One<CustomerBody>)))]
 pub async fn add_customer(
     caller: Caller<Admin>,

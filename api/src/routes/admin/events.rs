@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 use ingest::sources::PushError;
 use serde::Serialize;
@@ -15,6 +15,35 @@ use crate::routes::bodies::{One, json};
 use crate::state::App;
 
 const BYTES: usize = 10 << 20;
+
+/// An event of the market.
+#[derive(ToSchema)]
+#[schema(example = json!({"event_id": "e-1", "event_time": "2026-01-31T14:00:00Z", "region_id": "de-bayern", "price": 101.5, "interest": 47.0}))]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the source reads the events; this type describes them")]
+struct Event {
+    /// Taken once, however often it comes.
+    #[schema(min_length = 1, max_length = 128)]
+    event_id: String,
+    event_time: DateTime<Utc>,
+    region_id: String,
+    price: Option<f64>,
+    interest: Option<f64>,
+    /// Degrees, WGS 84; both or neither.
+    #[schema(minimum = -180, maximum = 180)]
+    lon: Option<f64>,
+    #[schema(minimum = -90, maximum = 90)]
+    lat: Option<f64>,
+}
+
+/// One event or several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the source reads the events; this type describes them")]
+enum Events {
+    One(Event),
+    Many(Vec<Event>),
+}
 
 /// What was taken.
 #[derive(Serialize, ToSchema)]
@@ -32,8 +61,9 @@ pub struct Accepted {
 /// One object, an array, or NDJSON; at most 10 MB. Answered when all are on disk; one bad event refuses them all.
 #[utoipa::path(post, path = "/v1/events/{source}", tag = "admin",
     params(("source" = String, Path, description = "Name of the source", example = "d")),
-    request_body(content = serde_json::Value, content_type = "application/json"),
-    responses((status = 202, body = One<Accepted>)))]
+    request_body(content = Events, content_type = "application/json", description = "NDJSON is taken too",
+        example = json!({"event_id": "e-1", "event_time": "2026-01-31T14:00:00Z", "region_id": "de-bayern", "price": 101.5, "interest": 47.0})),
+    responses((status = 202, body = One<Accepted>, description = "All are on disk")))]
 pub async fn push_events(
     caller: Caller<Admin>,
     State(app): State<App>,

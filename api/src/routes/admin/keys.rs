@@ -28,7 +28,7 @@ pub async fn list_customer_keys(
 /// Makes a key for a customer
 #[utoipa::path(post, path = "/v1/admin/customers/{id}/keys", tag = "admin", request_body = KeyRequest,
     params(("id" = String, Path, description = "Id of the customer", example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h")),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h", example = "a-call-of-today")),
     responses((status = 201, body = One<MadeKey>)))]
 pub async fn create_customer_key(
     caller: Caller<Admin>,

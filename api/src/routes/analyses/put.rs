@@ -22,20 +22,20 @@ use crate::state::App;
 pub struct AnalysisBody {
     /// One `SELECT` of at most 64 KiB.
     #[schema(
-        example = "SELECT region_id, day, air_temperature_max FROM weather.daily WHERE air_temperature_max > 30"
+        example = "SELECT region_id, day, air_temperature_max FROM weather.daily WHERE air_temperature_max >= $1"
     )]
     sql: String,
     #[serde(default)]
-    #[schema(example = "view")]
     kind: AnalysisKind,
     /// Bound to `$1`, `$2`, … of the statement.
     #[serde(default)]
-    #[schema(value_type = Vec<Value>, example = json!([]))]
+    #[schema(value_type = Vec<Value>, example = json!([10]))]
     params: Vec<Value>,
     /// When a stored analysis runs by itself; kept and shown, not yet acted on.
     #[serde(default)]
     refresh: Option<String>,
     #[serde(default)]
+    #[schema(example = "Days of 10 degrees and more")]
     description: Option<String>,
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
@@ -45,6 +45,7 @@ pub struct AnalysisBody {
 /// `view`: run at every read; `table`: the result is stored by runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(example = "table")]
 pub enum AnalysisKind {
     #[default]
     View,
@@ -61,7 +62,7 @@ pub struct Saved {
 #[derive(Serialize, ToSchema)]
 pub struct SavedMeta {
     /// Of kind `table`: the job that fills it.
-    #[schema(example = "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
+    #[schema(required = true, example = "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
     run: Option<String>,
 }
 
@@ -72,7 +73,7 @@ pub struct SavedMeta {
 #[utoipa::path(put, path = "/v1/analyses/{name}", tag = "analyses",
     params(("name" = String, Path, description = "Name of the analysis: `^[a-z][a-z0-9_]{1,62}$`", example = "hot_days")),
     request_body = AnalysisBody,
-    responses((status = 201, body = Saved), (status = 200, body = Saved, description = "It was there before")))]
+    responses((status = 201, body = Saved, description = "A new analysis"), (status = 200, body = Saved, description = "It was there before")))]
 pub async fn put_analysis(
     caller: Caller<Write>,
     State(app): State<App>,

@@ -18,9 +18,12 @@ use crate::state::App;
 ///
 /// Its last result keeps serving until the run has ended well.
 #[utoipa::path(post, path = "/v1/analyses/{name}/runs", tag = "analyses",
-    params(("name" = String, Path, description = "Name of the analysis", example = "monthly"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h")),
-    responses((status = 202, body = One<Job>)))]
+    params(("name" = String, Path, description = "Name of the analysis", example = "hot_days"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h", example = "a-call-of-today")),
+    responses((status = 202, body = One<Job>, description = "The job",
+        example = json!({"data": {"id": "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10", "kind": "materialise", "status": "queued",
+            "progress": {"percent": 0.0, "rows": 0}, "result": null, "problem": null,
+            "created_at": "2026-02-01T06:00:00Z", "ended_at": null}, "meta": {}}))))]
 pub async fn run_analysis(
     caller: Caller<Write>,
     State(app): State<App>,
@@ -52,8 +55,11 @@ pub async fn run_analysis(
 
 /// Runs of a stored analysis, newest first
 #[utoipa::path(get, path = "/v1/analyses/{name}/runs", tag = "analyses",
-    params(("name" = String, Path, description = "Name of the analysis", example = "monthly"), Page),
-    responses((status = 200, body = List<Job>)))]
+    params(("name" = String, Path, description = "Name of the analysis", example = "hot_days"), Page),
+    responses((status = 200, body = List<Job>,
+        example = json!({"data": [{"id": "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10", "kind": "materialise", "status": "succeeded",
+            "progress": {"percent": 100.0, "rows": 62}, "result": "/v1/tables/my/hot_days/rows", "problem": null,
+            "created_at": "2026-02-01T06:00:00Z", "ended_at": "2026-02-01T06:00:01Z"}], "meta": {"rows": 1, "next": null}}))))]
 pub async fn list_runs(
     caller: Caller<Read>,
     State(app): State<App>,

@@ -9,18 +9,21 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub struct Column {
     /// Its name in SQL.
-    #[schema(example = "price_eur_mwh")]
+    #[schema(example = "sold")]
     pub name: String,
-    /// The header it came under.
-    #[schema(example = "Price (EUR/MWh)")]
+    /// The header it came under, where that differs.
+    #[schema(required = true)]
     pub label: Option<String>,
-    #[schema(example = "double")]
+    #[schema(example = "bigint")]
     pub r#type: String,
     /// How many rows are null, where that is known.
+    #[schema(required = true, example = 0)]
     pub nulls: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub unit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub description: Option<String>,
 }
 
@@ -32,18 +35,24 @@ pub struct Dataset {
     /// Its name in SQL.
     #[schema(example = "my.sales")]
     pub table: String,
-    #[schema(example = 1)]
+    #[schema(required = true, example = 1)]
     pub version: Option<i64>,
-    #[schema(example = 3)]
+    #[schema(example = 2)]
     pub rows: i64,
+    #[schema(example = 1507)]
     pub bytes: i64,
     pub columns: Vec<Column>,
     /// Rows that the last upload set aside; `…/rejects` lists them.
+    #[schema(example = 1)]
     pub rejects: i64,
+    #[schema(required = true, example = "Sales by region and day")]
     pub description: Option<String>,
     /// Columns that tell rows apart in mode `upsert`.
+    #[schema(example = json!([]))]
     pub key: Vec<String>,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     pub created_at: DateTime<Utc>,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -10,33 +10,45 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::One;
-use crate::problem::{Kind, Problem};
+use crate::problem::{self, Kind, Problem};
 
 /// Work that outlives its call.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10", "kind": "sql", "status": "succeeded",
+    "progress": {"percent": 100.0, "rows": 2}, "result": "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10/result",
+    "problem": null, "created_at": "2026-02-01T06:00:00Z", "ended_at": "2026-02-01T06:00:01Z"}))]
 pub struct Job {
-    #[schema(example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
     pub id: String,
     /// `sql`, `upload` or `materialise`.
-    #[schema(example = "sql")]
     pub kind: String,
-    /// `queued`, `running`, `succeeded`, `failed` or `cancelled`.
-    #[schema(example = "running")]
+    #[schema(value_type = JobStatus)]
     pub status: &'static str,
     pub progress: Progress,
     /// Where the result is, once there is one.
-    #[schema(example = "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10/result")]
+    #[schema(required = true)]
     pub result: Option<String>,
     /// Why it failed.
-    #[schema(value_type = Option<Object>)]
+    #[schema(required = true, value_type = Option<problem::Body<'static>>)]
     pub problem: Option<Value>,
     pub created_at: DateTime<Utc>,
+    #[schema(required = true)]
     pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// The words of `status`.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the catalog names the status; this type describes it")]
+pub enum JobStatus {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
 }
 
 #[derive(Serialize, ToSchema)]
 pub struct Progress {
-    #[schema(example = 40.0)]
     pub percent: f64,
     pub rows: i64,
 }

@@ -19,20 +19,32 @@ pub struct TableBody {
     /// `platform`, `dataset`, `view` or `materialised`.
     #[schema(example = "platform")]
     pub kind: &'static str,
+    #[schema(
+        required = true,
+        example = "Weather of each local day: from its hours where 20 or more are there or nothing else is, else from the archive."
+    )]
     pub description: Option<String>,
+    #[schema(example = json!([{"name": "air_temperature_mean", "label": null, "type": "double", "nulls": null, "unit": "degC", "description": "mean of the day, nulls ignored"}]))]
     pub columns: Vec<Column>,
+    #[schema(example = json!(["region_id", "day"]))]
     pub key: Vec<String>,
     /// Null for views, and before the first commit.
+    #[schema(required = true, example = 812)]
     pub version: Option<i64>,
+    #[schema(required = true, example = 62)]
     pub rows: Option<i64>,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     pub updated_at: DateTime<Utc>,
     /// The newest commit is older than was promised.
+    #[schema(example = false)]
     pub overdue: bool,
     /// Tables it is made from.
+    #[schema(example = json!(["weather.hourly"]))]
     pub upstream: Vec<String>,
-    /// The caller's analyses that read it.
+    /// The caller's analyses that read it; empty in a list.
+    #[schema(example = json!([]))]
     pub downstream: Vec<String>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, example = json!([]))]
     pub tests: Value,
 }
 

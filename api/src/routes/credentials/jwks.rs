@@ -15,7 +15,7 @@ use crate::state::App;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "auth writes the answer; this type describes it")]
 pub struct Jwks {
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, example = json!([{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig"}]))]
     keys: Vec<Value>,
 }
 

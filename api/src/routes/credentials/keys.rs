@@ -36,9 +36,11 @@ pub struct MadeKey {
     #[schema(example = "aB3dE6gH")]
     id: String,
     /// Shown this once; null when an idempotent call is told again.
+    #[schema(required = true)]
     key: Option<String>,
     #[schema(value_type = Vec<String>, example = json!(["read"]))]
     scopes: Scopes,
+    #[schema(required = true)]
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -49,10 +51,15 @@ pub struct KeyBody {
     id: String,
     #[schema(value_type = Vec<String>, example = json!(["read"]))]
     scopes: Scopes,
+    #[schema(example = "dashboard")]
     label: String,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     created_at: DateTime<Utc>,
+    #[schema(required = true)]
     expires_at: Option<DateTime<Utc>>,
+    #[schema(required = true)]
     revoked_at: Option<DateTime<Utc>>,
+    #[schema(required = true, example = "2026-02-01T06:00:00Z")]
     last_used_at: Option<DateTime<Utc>>,
 }
 
@@ -81,7 +88,7 @@ pub async fn list_keys(caller: Caller<Read>, State(app): State<App>) -> Result<R
 ///
 /// The answer shows it once; it is stored hashed.
 #[utoipa::path(post, path = "/v1/keys", tag = "credentials", request_body = KeyRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h", example = "a-call-of-today")),
     responses((status = 201, body = One<MadeKey>)))]
 pub async fn create_key(
     caller: Caller<Write>,

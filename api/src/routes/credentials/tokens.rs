@@ -32,20 +32,21 @@ pub struct TokenRequest {
 /// A token.
 #[derive(Serialize, ToSchema)]
 pub struct TokenBody {
+    #[schema(example = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhY21lIn0.c2lnbmF0dXJl")]
     access_token: String,
     #[schema(example = "Bearer")]
     token_type: String,
     /// Seconds.
     #[schema(example = 900)]
     expires_in: i64,
-    #[schema(example = "read write")]
+    #[schema(example = "read")]
     scope: String,
 }
 
 /// Exchanges an API key for a short-lived token
 ///
 /// The key stands in `Authorization`; the body is empty, `{}`, or the form of RFC 6749 (`grant_type`, `scope`).
-#[utoipa::path(post, path = "/v1/tokens", tag = "credentials", request_body(content = Option<TokenRequest>),
+#[utoipa::path(post, path = "/v1/tokens", tag = "credentials", request_body = Option<TokenRequest>,
     responses((status = 200, body = TokenBody)))]
 pub async fn create_token(
     caller: Caller<Known>,

@@ -18,9 +18,10 @@ use crate::state::App;
 pub struct Rejects {
     #[schema(example = 1)]
     version: i64,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     at: DateTime<Utc>,
     /// Row, column, value and reason of each; the first thousand.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, example = json!([{"row": 3, "column": "sold", "value": "many"}]))]
     rows: Value,
 }
 

@@ -29,22 +29,53 @@ pub struct UploadForm {
     #[schema(example = "sales")]
     name: String,
     /// CSV, NDJSON, a JSON array or Parquet; plain, gzip or zstd.
-    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream",
+        example = "region_id,day,sold\nit-lombardia,2026-01-30,120\nit-lombardia,2026-01-31,95\nit-lombardia,2026-02-01,many\n")]
     file: Vec<u8>,
-    /// `create` (if absent), `append`, `replace` or `upsert`.
-    #[schema(example = "create")]
+    #[schema(value_type = Option<Mode>, inline)]
     mode: Option<String>,
     /// Columns that tell rows apart, with commas between; for `upsert`.
     key: Option<String>,
-    /// `csv`, `ndjson`, `json` or `parquet`; told by content if absent.
-    #[schema(example = "csv")]
+    #[schema(value_type = Option<FileFormat>, inline)]
     format: Option<String>,
     /// JSON object of column and type, where the inferred type is not wanted.
-    #[schema(example = r#"{"zip": "text"}"#)]
+    #[schema(example = r#"{"sold": "bigint"}"#)]
     types: Option<String>,
-    /// `fail` (if absent) or `reject`: set bad rows aside and go on.
+    #[schema(value_type = Option<BadRows>, inline)]
     on_bad_rows: Option<String>,
+    #[schema(example = "Sales by region and day")]
     description: Option<String>,
+}
+
+/// `create` if absent.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase", example = "create")]
+#[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
+enum Mode {
+    Create,
+    Append,
+    Replace,
+    Upsert,
+}
+
+/// Told by content if absent.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase", example = "csv")]
+#[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
+enum FileFormat {
+    Csv,
+    Ndjson,
+    Json,
+    Parquet,
+}
+
+/// `fail` if absent; `reject` sets bad rows aside and goes on.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase", example = "reject")]
+#[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
+enum BadRows {
+    Fail,
+    Reject,
 }
 
 /// Uploads a file
@@ -52,9 +83,10 @@ pub struct UploadForm {
 /// 201 with the dataset, 200 where it existed, or 202 with a job when it takes longer. Types come from the whole
 /// file. The commit is atomic, and the same `Idempotency-Key` again does not double it.
 #[utoipa::path(post, path = "/v1/datasets", tag = "datasets",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names this upload for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this upload for 24 h", example = "sales-of-january"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` or `wait=n`: when to answer with a job", example = "wait=30")),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 201, body = One<Dataset>), (status = 200, body = One<Dataset>, description = "An existing dataset, changed"),
+    responses((status = 201, body = One<Dataset>, description = "A new dataset"), (status = 200, body = One<Dataset>, description = "An existing dataset, changed"),
         (status = 202, body = One<Job>, description = "Still at work")))]
 pub async fn upload_dataset(
     caller: Caller<Write>,

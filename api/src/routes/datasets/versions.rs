@@ -17,11 +17,14 @@ use crate::state::App;
 pub struct Version {
     #[schema(example = 1)]
     version: i64,
+    #[schema(example = 2)]
     rows: i64,
+    #[schema(example = 1507)]
     bytes: i64,
     /// What made it: `create`, `append`, `replace`, `upsert`, …
-    #[schema(example = "append")]
+    #[schema(example = "create")]
     operation: String,
+    #[schema(example = "2026-02-01T06:00:00Z")]
     at: DateTime<Utc>,
 }
 

@@ -15,8 +15,8 @@ use crate::state::App;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// 1 to 1000; 100 if absent.
-    #[param(example = "10")]
+    /// 100 if absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 10)]
     limit: Option<String>,
     /// `meta.next` of the page before.
     cursor: Option<String>,

@@ -32,7 +32,7 @@ pub async fn docs_index(_: Anyone) -> Redirect {
 /// A file of the documentation page
 #[utoipa::path(get, path = "/docs/{file}", tag = "operations",
     params(("file" = String, Path, description = "Name of the file", example = "index.html")),
-    responses((status = 200, body = String, content_type = "text/html")))]
+    responses((status = 200, body = String, content_type = "text/html", example = "<div id=\"swagger-ui\"></div>")))]
 pub async fn docs_file(_: Anyone, At(file): At<String>) -> Result<Response, Problem> {
     let served = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG))
         .map_err(|error| Problem::internal(error.to_string()))?;

@@ -13,7 +13,8 @@ use crate::routes::bodies::{One, json};
 use crate::state::App;
 
 /// This document
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, body = serde_json::Value,
+        example = json!({"openapi": "3.1.0", "info": {"title": "Lakefront"}}))))]
 pub async fn openapi_json(_: Anyone, State(app): State<App>) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -29,8 +30,12 @@ pub struct ProblemKind {
     code: &'static str,
     #[schema(example = 404)]
     status: u16,
+    #[schema(example = "There is no such region")]
     title: &'static str,
     /// What it means and what to do, in Markdown.
+    #[schema(
+        example = "404: There is no such region.\n\nNo region has that id. `GET /v1/regions` lists them."
+    )]
     description: String,
 }
 

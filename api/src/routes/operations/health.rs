@@ -24,7 +24,7 @@ pub async fn healthz(_: Anyone) -> Response {
 }
 
 /// Whether the server can do its work
-#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, body = Health, example = json!({"status": "ready"}))))]
 pub async fn readyz(_: Anyone, State(app): State<App>) -> Result<Response, Problem> {
     if !app.readiness.get() {
         return Err(Problem::new(Kind::NotReady).retry_after(1));

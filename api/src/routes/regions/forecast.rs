@@ -6,20 +6,23 @@ use engine::regions::RegionQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::bodies::SeriesBody;
+use super::series::Forecast;
 use crate::extract::{Accepted, At, Caller, Query, Read, RegionAt};
 use crate::problem::Problem;
+use crate::routes::bodies::RowFormat;
 use crate::state::App;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Issue {
-    /// The newest issue at that time (RFC 3339); the newest of all if absent.
+    /// The newest issue at that time; the newest of all if absent.
+    #[param(value_type = Option<DateTime<Utc>>)]
     as_of: Option<String>,
     /// Columns to answer, with commas between; all if absent.
     fields: Option<String>,
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`.
+    /// Goes before `Accept`.
+    #[param(value_type = Option<RowFormat>, example = "csv")]
     format: Option<String>,
 }
 
@@ -29,7 +32,7 @@ pub struct Issue {
 /// - Source: table `weather.forecast`.
 #[utoipa::path(get, path = "/v1/regions/{region}/forecast", tag = "regions",
     params(("region" = String, Path, description = "Region id", example = "it-lombardia"), Issue),
-    responses((status = 200, body = SeriesBody)))]
+    responses((status = 200, body = Forecast), (status = 304, description = "What the caller has is still right")))]
 pub async fn region_forecast(
     caller: Caller<Read>,
     State(app): State<App>,

@@ -13,7 +13,7 @@ use crate::state::App;
 /// One region
 #[utoipa::path(get, path = "/v1/regions/{region}", tag = "regions",
     params(("region" = String, Path, description = "Region id", example = "it-lombardia")),
-    responses((status = 200, body = RegionBody)))]
+    responses((status = 200, body = RegionBody), (status = 304, description = "What the caller has is still right")))]
 pub async fn get_region(
     caller: Caller<Read>,
     State(app): State<App>,

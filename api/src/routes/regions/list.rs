@@ -28,8 +28,8 @@ pub struct Filters {
     /// Part of the name or id.
     #[param(example = "lomb")]
     q: Option<String>,
-    /// 1 to 1000; 100 if absent.
-    #[param(example = "10")]
+    /// 100 if absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 10)]
     limit: Option<String>,
     /// `meta.next` of the page before.
     cursor: Option<String>,
@@ -38,7 +38,8 @@ pub struct Filters {
 /// Regions, filtered
 ///
 /// All given filters hold together. The list ends where `meta.next` is null.
-#[utoipa::path(get, path = "/v1/regions", tag = "regions", params(Filters), responses((status = 200, body = RegionList)))]
+#[utoipa::path(get, path = "/v1/regions", tag = "regions", params(Filters),
+    responses((status = 200, body = RegionList), (status = 304, description = "What the caller has is still right")))]
 pub async fn list_regions(
     caller: Caller<Read>,
     State(app): State<App>,

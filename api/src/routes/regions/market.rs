@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::regions::{Of, RegionQuery};
 
-use super::bodies::SeriesBody;
+use super::series::MarketSeries;
 use super::weather::{Series, SeriesOfMany};
 use crate::extract::{Accepted, At, Caller, Query, Read, RegionAt};
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ use crate::state::App;
 /// - Source: table `market.daily`.
 #[utoipa::path(get, path = "/v1/regions/{region}/market", tag = "regions",
     params(("region" = String, Path, description = "Region id", example = "it-lombardia"), Series),
-    responses((status = 200, body = SeriesBody)))]
+    responses((status = 200, body = MarketSeries), (status = 304, description = "What the caller has is still right")))]
 pub async fn region_market(
     caller: Caller<Read>,
     State(app): State<App>,
@@ -33,7 +33,8 @@ pub async fn region_market(
 /// Market of several regions
 ///
 /// As the series of one region, each row with its `region_id`.
-#[utoipa::path(get, path = "/v1/market", tag = "regions", params(SeriesOfMany), responses((status = 200, body = SeriesBody)))]
+#[utoipa::path(get, path = "/v1/market", tag = "regions", params(SeriesOfMany),
+    responses((status = 200, body = MarketSeries), (status = 304, description = "What the caller has is still right")))]
 pub async fn regions_market(
     caller: Caller<Read>,
     State(app): State<App>,

@@ -20,20 +20,24 @@ pub struct Choice {
     #[param(example = "it-lombardia,de-bayern")]
     regions: Option<String>,
     /// ISO 3166-1 alpha-2.
+    #[param(example = "IT")]
     country: Option<String>,
     /// `1d` to `366d`; `7d` if absent.
-    #[param(example = "7d")]
+    #[param(pattern = r"^\d{1,3}d$", example = "7d")]
     window: Option<String>,
-    /// What was known then (RFC 3339).
+    /// What was known then.
+    #[param(value_type = Option<DateTime<Utc>>)]
     as_of: Option<String>,
-    /// 1 to 1000; 100 if absent.
+    /// 100 if absent.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 10)]
     limit: Option<String>,
     /// `meta.next` of the page before.
     cursor: Option<String>,
 }
 
 /// Summaries of many regions
-#[utoipa::path(get, path = "/v1/summaries", tag = "regions", params(Choice), responses((status = 200, body = SummaryList)))]
+#[utoipa::path(get, path = "/v1/summaries", tag = "regions", params(Choice),
+    responses((status = 200, body = SummaryList), (status = 304, description = "What the caller has is still right")))]
 pub async fn list_summaries(
     caller: Caller<Read>,
     State(app): State<App>,

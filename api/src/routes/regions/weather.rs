@@ -6,9 +6,10 @@ use engine::regions::{Bound, Grain, Of, RegionQuery, SeriesQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::bodies::SeriesBody;
+use super::series::{self, WeatherSeries};
 use crate::extract::{Accepted, At, Caller, Query, Read, RegionAt};
 use crate::problem::{Kind, Problem};
+use crate::routes::bodies::RowFormat;
 use crate::state::App;
 
 /// Parameters of a series; `regions` only where the path names none.
@@ -20,15 +21,18 @@ pub struct Series {
     #[param(example = "2026-01-01")]
     pub from: Option<String>,
     /// Day or instant after the last; the end if absent.
+    #[param(example = "2026-02-01")]
     pub to: Option<String>,
-    /// `hour`, `day` (if absent), `month` or `year`.
-    #[param(example = "month")]
+    /// `day` if absent; the market has no hours.
+    #[param(value_type = Option<series::Grain>, example = "month")]
     pub grain: Option<String>,
     /// Columns to answer, with commas between; all if absent.
     pub fields: Option<String>,
-    /// What was known then (RFC 3339).
+    /// What was known then.
+    #[param(value_type = Option<DateTime<Utc>>)]
     pub as_of: Option<String>,
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`.
+    /// Goes before `Accept`.
+    #[param(value_type = Option<RowFormat>, example = "csv")]
     pub format: Option<String>,
 }
 
@@ -38,21 +42,24 @@ pub struct Series {
 #[serde(deny_unknown_fields)]
 pub struct SeriesOfMany {
     /// At most 1000 region ids, with commas between.
-    #[param(example = "it-lombardia,de-bayern")]
+    #[param(required = true, example = "it-lombardia,de-bayern")]
     pub regions: Option<String>,
     /// First day (`2026-01-31`) or instant; the beginning if absent.
     #[param(example = "2026-01-01")]
     pub from: Option<String>,
     /// Day or instant after the last; the end if absent.
+    #[param(example = "2026-02-01")]
     pub to: Option<String>,
-    /// `hour`, `day` (if absent), `month` or `year`.
-    #[param(example = "month")]
+    /// `day` if absent; the market has no hours.
+    #[param(value_type = Option<series::Grain>, example = "month")]
     pub grain: Option<String>,
     /// Columns to answer, with commas between; all if absent.
     pub fields: Option<String>,
-    /// What was known then (RFC 3339).
+    /// What was known then.
+    #[param(value_type = Option<DateTime<Utc>>)]
     pub as_of: Option<String>,
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`.
+    /// Goes before `Accept`.
+    #[param(value_type = Option<RowFormat>, example = "csv")]
     pub format: Option<String>,
 }
 
@@ -89,7 +96,7 @@ impl Series {
 /// - Source: tables `weather.daily` and `weather.hourly`.
 #[utoipa::path(get, path = "/v1/regions/{region}/weather", tag = "regions",
     params(("region" = String, Path, description = "Region id", example = "it-lombardia"), Series),
-    responses((status = 200, body = SeriesBody)))]
+    responses((status = 200, body = WeatherSeries), (status = 304, description = "What the caller has is still right")))]
 pub async fn region_weather(
     caller: Caller<Read>,
     State(app): State<App>,
@@ -105,7 +112,8 @@ pub async fn region_weather(
 /// Weather of several regions
 ///
 /// As the series of one region, each row with its `region_id`.
-#[utoipa::path(get, path = "/v1/weather", tag = "regions", params(SeriesOfMany), responses((status = 200, body = SeriesBody)))]
+#[utoipa::path(get, path = "/v1/weather", tag = "regions", params(SeriesOfMany),
+    responses((status = 200, body = WeatherSeries), (status = 304, description = "What the caller has is still right")))]
 pub async fn regions_weather(
     caller: Caller<Read>,
     State(app): State<App>,

@@ -10,16 +10,46 @@ use utoipa::ToSchema;
 use crate::caching;
 use crate::extract::{Accepted, At, Caller, Pairs, Prefer, Read, TableAt};
 use crate::problem::Problem;
-use crate::routes::bodies::Meta;
+use crate::routes::bodies::{RowFormat, TableVersion};
+use crate::routes::sql::ResultColumn;
 use crate::state::App;
 
 /// Rows as objects keyed by column.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the engine encodes the answer; this type describes it")]
 pub struct RowsBody {
-    #[schema(value_type = Vec<std::collections::HashMap<String, Value>>)]
+    #[schema(value_type = Vec<HashMap<String, Value>>,
+        example = json!([{"region_id": "it-lombardia", "day": "2026-01-31", "air_temperature_mean": 7.5, "hours": 24, "origin": "hours"}]))]
     data: Vec<Value>,
-    meta: Meta,
+    meta: RowsMeta,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the engine encodes the answer; this type describes it")]
+pub struct RowsMeta {
+    #[schema(example = 62)]
+    rows: u64,
+    /// Whether a limit cut the answer.
+    #[schema(example = false)]
+    truncated: bool,
+    /// Cursor of the next page; null at the end.
+    #[schema(required = true)]
+    next: Option<String>,
+    /// Rows of all pages, where that was asked for.
+    #[schema(required = false)]
+    count: u64,
+    columns: Vec<ResultColumn>,
+    tables: Vec<TableVersion>,
+}
+
+/// How exactly rows are to be counted.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the words are read by the engine; this type describes them")]
+enum Counted {
+    None,
+    Exact,
+    Estimated,
 }
 
 /// Rows of a table
@@ -32,12 +62,14 @@ pub struct RowsBody {
         ("table" = String, Path, description = "Name", example = "daily"),
         ("select" = Option<String>, Query, description = "Columns, with commas between", example = "region_id,day,air_temperature_mean"),
         ("order" = Option<String>, Query, description = "`column.asc` or `column.desc`, with commas between", example = "day.desc"),
-        ("limit" = Option<String>, Query, description = "1 to 100000; 1000 if absent", example = "3"),
+        ("limit" = Option<u32>, Query, description = "1000 if absent", minimum = 1, maximum = 100_000, example = 3),
         ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
-        ("as_of" = Option<String>, Query, description = "The table as it was then (RFC 3339)"),
-        ("count" = Option<String>, Query, description = "`exact` or `estimated`; also `Prefer: count=`"),
-        ("or" = Option<String>, Query, description = "Alternatives: `(a.eq.1,b.gt.2)`"),
-        ("format" = Option<String>, Query, description = "`json`, `ndjson`, `csv`, `arrow` or `parquet`; goes before `Accept`")),
+        ("as_of" = Option<DateTime<Utc>>, Query, description = "The table as it was then"),
+        ("count" = inline(Option<Counted>), Query, description = "Also `Prefer: count=`", example = "exact"),
+        ("or" = Option<String>, Query, description = "Alternatives: `(a.eq.1,b.gt.2)`", example = "(hours.lt.20,air_temperature_max.gte.10)"),
+        ("filters" = Option<HashMap<String, String>>, Query, style = Form, explode, description = "Conditions on columns, each a parameter of its own",
+            example = json!({"region_id": "eq.it-lombardia", "day": "gte.2026-01-30"})),
+        ("format" = Option<RowFormat>, Query, description = "Goes before `Accept`", example = "csv")),
     responses((status = 200, body = RowsBody), (status = 304, description = "What the caller has is still right")))]
 pub async fn table_rows(
     caller: Caller<Read>,

@@ -185,28 +185,28 @@ macro_rules! job_columns {
 }
 use job_columns;
 
-#[derive(sqlx::FromRow)]
-struct JobRow {
-    id: Uuid,
-    workspace_id: Option<Uuid>,
-    table_id: Option<Uuid>,
-    kind: String,
-    payload: Json<Value>,
-    principal: Json<Value>,
-    #[sqlx(try_from = "String")]
-    status: Status,
-    attempts: i64,
-    percent: f64,
-    row_count: i64,
-    result: Option<Json<Value>>,
-    meta: Option<Json<Value>>,
-    problem: Option<Json<Value>>,
-    cancel_requested: bool,
-    run_at: DateTime<Utc>,
-    created_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    lease_until: Option<DateTime<Utc>>,
+database::row! {
+    struct JobRow {
+        id: Uuid,
+        workspace_id: Option<Uuid>,
+        table_id: Option<Uuid>,
+        kind: String,
+        payload: Json<Value>,
+        principal: Json<Value>,
+        status: Status as String,
+        attempts: i64,
+        percent: f64,
+        row_count: i64,
+        result: Option<Json<Value>>,
+        meta: Option<Json<Value>>,
+        problem: Option<Json<Value>>,
+        cancel_requested: bool,
+        run_at: DateTime<Utc>,
+        created_at: DateTime<Utc>,
+        started_at: Option<DateTime<Utc>>,
+        ended_at: Option<DateTime<Utc>>,
+        lease_until: Option<DateTime<Utc>>,
+    }
 }
 
 impl From<JobRow> for Job {

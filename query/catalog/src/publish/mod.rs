@@ -112,14 +112,15 @@ impl Publish {
     }
 }
 
-/// What a table was before, read under its lock.
-#[derive(sqlx::FromRow)]
-struct Before {
-    workspace_id: Option<Uuid>,
-    version: Option<i64>,
-    updated_at: DateTime<Utc>,
-    /// When the visible version was published.
-    published_at: Option<DateTime<Utc>>,
+database::row! {
+    /// What a table was before, read under its lock.
+    struct Before {
+        workspace_id: Option<Uuid>,
+        version: Option<i64>,
+        updated_at: DateTime<Utc>,
+        /// When the visible version was published.
+        published_at: Option<DateTime<Utc>>,
+    }
 }
 
 impl Before {
@@ -341,7 +342,7 @@ mod tests {
                 answer: Some(answer),
                 ..Publish::new(intent, sales.id, 1, minute(1))
             };
-            node.prepare(intent, &json!(["part-1"]), &commit).await.unwrap();
+            node.prepare(intent, &json!(["part-1"]), &commit, commit.at).await.unwrap();
             let found = node.open_intents_of(sales.id).await.unwrap().remove(0);
             assert_eq!((found.id, found.files.clone()), (intent, json!(["part-1"])));
             node.publish(Publish { version: 1, ..found.draft.unwrap() }).await.unwrap();

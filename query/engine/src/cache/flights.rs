@@ -34,7 +34,7 @@ impl Flights {
         keep: K,
     ) -> Outcome
     where
-        F: Future<Output = Result<Page, QueryError>> + Send + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
         K: FnOnce(&Arc<Page>) + Send + 'static,
     {
         let flight = {
@@ -54,7 +54,7 @@ impl Flights {
     /// The fill of `key` that goes on only as long as somebody waits for it; `keep` sees the page before the flight ends.
     pub(super) fn drive<F, K>(self: &Arc<Self>, key: [u8; 32], fill: F, keep: K) -> Flight
     where
-        F: Future<Output = Result<Page, QueryError>> + Send + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
         K: FnOnce(&Arc<Page>) + Send + 'static,
     {
         let mut driven = self.driven.lock();
@@ -64,7 +64,7 @@ impl Flights {
         let landing = Landing { flights: Arc::clone(self), key };
         let flight = async move {
             let _landing = landing;
-            let page = Arc::new(fill.await?);
+            let page = fill.await?;
             keep(&page);
             Ok(page)
         };
@@ -77,13 +77,13 @@ impl Flights {
 
     fn start<F, K>(self: &Arc<Self>, key: [u8; 32], runtime: &Handle, fill: F, keep: K) -> Flight
     where
-        F: Future<Output = Result<Page, QueryError>> + Send + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
         K: FnOnce(&Arc<Page>) + Send + 'static,
     {
         let landing = Landing { flights: Arc::clone(self), key };
         let task = runtime.spawn(async move {
             let _landing = landing;
-            let page = Arc::new(fill.await?);
+            let page = fill.await?;
             keep(&page);
             Ok(page)
         });

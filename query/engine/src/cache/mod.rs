@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! Tag ─▶ hit: a copy of the page
-//!     └▶ miss: Flights ─ one spawned fill a key ─▶ page ─▶ kept if it is small enough
+//!     └▶ miss: Flights ─ one fill a key ─▶ Shared (another node's page?) ─▶ fill ─▶ page ─▶ kept if it is small enough
 //! ```
 //! Nothing is ever invalidated: another version makes another key. Rights are checked before anyone comes here. Absent on purpose: time to
 //! live, and any stale answer.
 
 mod flights;
+mod shared;
 mod tag;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use futures::FutureExt;
 use crate::{Answer, Page, QueryError};
 pub(crate) use flights::Flight;
 use flights::Flights;
+pub(crate) use shared::Shared;
 
 /// Finished pages, bounded by bytes.
 #[derive(Clone)]
@@ -26,6 +28,7 @@ pub struct Cache {
     pages: Option<moka::sync::Cache<[u8; 32], Arc<Page>>>,
     entry_bytes: usize,
     flights: Arc<Flights>,
+    shared: Option<Shared>,
 }
 
 impl Cache {
@@ -34,7 +37,13 @@ impl Cache {
         let weigh = |_: &[u8; 32], page: &Arc<Page>| u32::try_from(page.weight()).unwrap_or(u32::MAX);
         let pages =
             (bytes > 0).then(|| moka::sync::Cache::builder().max_capacity(bytes).weigher(weigh).build());
-        Self { pages, entry_bytes, flights: Arc::default() }
+        Self { pages, entry_bytes, flights: Arc::default(), shared: None }
+    }
+
+    /// The same before a second tier that other nodes fill too.
+    #[must_use]
+    pub(crate) fn before(self, shared: Option<Shared>) -> Self {
+        Self { shared, ..self }
     }
 
     /// The page under `tag`, if it is there.
@@ -56,10 +65,9 @@ impl Cache {
         if let Some(page) = self.get(tag) {
             return Ok(Answer { page, hit: true });
         }
-        let kept = self.clone();
-        let key = tag.key;
+        let (kept, key) = (self.clone(), tag.key);
         let keep = move |page: &Arc<Page>| kept.keep(key, page);
-        let page = self.flights.join(tag.key, runtime, fill, keep).await?;
+        let page = self.flights.join(key, runtime, self.clone().through(key, fill), keep).await?;
         Ok(Answer { page, hit: false })
     }
 
@@ -76,7 +84,23 @@ impl Cache {
             return async move { Ok(page) }.boxed().shared();
         }
         let (kept, key) = (self.clone(), tag.key);
-        self.flights.drive(key, fill, move |page| kept.keep(key, page))
+        self.flights.drive(key, self.clone().through(key, fill), move |page| kept.keep(key, page))
+    }
+
+    /// Another node's page, or that of `fill`, which the others may have then.
+    async fn through<F>(self, key: [u8; 32], fill: F) -> Result<Arc<Page>, QueryError>
+    where
+        F: Future<Output = Result<Page, QueryError>> + Send + 'static,
+    {
+        let Some(shared) = &self.shared else { return fill.await.map(Arc::new) };
+        if let Some(page) = shared.get(&key).await {
+            return Ok(Arc::new(page));
+        }
+        let page = Arc::new(fill.await?);
+        if page.body.len() <= self.entry_bytes {
+            shared.put(key, Arc::clone(&page));
+        }
+        Ok(page)
     }
 
     fn keep(&self, key: [u8; 32], page: &Arc<Page>) {

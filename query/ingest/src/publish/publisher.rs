@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -26,6 +27,8 @@ use super::{Error, Finished, Mode, Published, Rows, Split, Write};
 
 /// Fresh snapshots that a write tries before it gives up to others.
 const ATTEMPTS: usize = 8;
+/// How often a long write shows that it is at work.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// Writes tables. Cheap to clone; all clones share one lock a table.
 #[derive(Clone)]
@@ -123,7 +126,7 @@ impl Inner {
         let intent = self.intend(table, kind_of(table, &write.mode), write.at).await?;
         failpoint("publish.after-intent");
         let attempt = Attempt { table, at, intent };
-        match self.commit(&attempt, rows, &write).await {
+        match self.alive(intent, self.commit(&attempt, rows, &write)).await {
             Ok((version, draft)) => self.make_visible(&attempt, version, draft).await,
             Err(error) => {
                 self.after_failure(&attempt, &error).await;
@@ -184,6 +187,22 @@ impl Inner {
         Ok(self.catalog.intend(new, now).await?)
     }
 
+    /// Does a write's work, and lets the other processes know meanwhile that it is not forgotten.
+    async fn alive<T>(&self, intent: IntentId, work: impl Future<Output = T>) -> T {
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = tick.tick() => {
+                    if let Err(error) = self.catalog.touch(intent, Utc::now()).await {
+                        tracing::warn!(%error, %intent, "a write could not show that it is at work");
+                    }
+                }
+            }
+        }
+    }
+
     /// Files, draft, log. Gives the version and what is to be published.
     async fn commit(
         &self,
@@ -199,7 +218,7 @@ impl Inner {
             let change = self.change(attempt, &incoming, write).await?;
             failpoint("publish.after-parquet");
             let names: Vec<_> = change.add.iter().map(|file| file.path.as_str()).collect();
-            self.catalog.prepare(attempt.intent, &json!(names), &draft).await?;
+            self.catalog.prepare(attempt.intent, &json!(names), &draft, Utc::now()).await?;
             failpoint("publish.before-commit");
             match self.lake.commit(&attempt.at, commit_of(attempt, write, &change)).await {
                 Ok(committed) => {
@@ -380,10 +399,10 @@ impl Inner {
             operation: "compact".to_owned(),
             ..Publish::new(intent, table.id, 0, now)
         };
-        self.catalog.prepare(intent, &json!([]), &draft).await?;
+        self.catalog.prepare(intent, &json!([]), &draft, Utc::now()).await?;
         failpoint("publish.half-compaction");
         let options = CompactOptions { sort: table.sort.clone(), ..CompactOptions::default() };
-        match self.lake.compact(&attempt.at, &options, intent).await {
+        match self.alive(intent, self.lake.compact(&attempt.at, &options, intent)).await {
             Ok(Some(compacted)) => {
                 failpoint("publish.after-commit");
                 self.make_visible(&attempt, compacted.version, draft).await.map(Some)

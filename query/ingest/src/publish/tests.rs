@@ -278,7 +278,7 @@ async fn an_open_intent_is_published_if_its_commit_is_there_and_cleared_if_not()
             operation: "append".into(),
             ..catalog::Publish::new(id, world.table.id, 0, now())
         };
-        catalog.prepare(id, &json!([]), &draft).await.unwrap();
+        catalog.prepare(id, &json!([]), &draft, now()).await.unwrap();
         let mut commit = lake::Commit::new(id, "APPEND");
         commit.add = files;
         lake.commit(&at, commit).await.unwrap();

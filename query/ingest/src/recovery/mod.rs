@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::publish::{Error, Publisher, Settled};
 use crate::upload::Uploads;
 
-/// An intent of a living process that is older than this belongs to nobody any more.
+/// An open intent whose writer has shown no sign of life for so long belongs to nobody any more.
 const INTENT_AGE: TimeDelta = TimeDelta::minutes(15);
 /// The same for raw objects and half-written files, where several nodes share the store.
 const OBJECT_AGE: TimeDelta = TimeDelta::hours(1);

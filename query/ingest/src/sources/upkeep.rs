@@ -1,12 +1,13 @@
 //! Keeps the platform's tables in good shape while they are written every few seconds.
 //!
-//! Small files are put together by tiers of size, logs get checkpoints and lose entries that nobody can ask for any
-//! more, and files that no kept version names go. Readers hold the version they began with; none of this moves it.
+//! Small files are put together by tiers of size, logs get checkpoints and lose entries of versions that nobody can ask
+//! for any more, and files that no kept version names go. Readers hold the version they began with; none of this moves it.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use identity::TableId;
 use lake::Location;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,11 @@ const CHECKPOINT_EVERY: u64 = 5;
 const VACUUM_EVERY: u64 = 60;
 /// Files of a model's table that are left as they are.
 const MODEL_FILES: usize = 200;
-/// How long log entries behind a checkpoint, and files behind a version, stay: longer than `as_of` may ask.
-const KEEP: Duration = Duration::from_secs(8 * 86_400);
+/// How long log entries stay at least: longer than every version is kept, and than it takes to settle a dead writer's
+/// intent, whose commit is looked for in them.
+const LOG: TimeDelta = TimeDelta::minutes(20);
+/// How long files stay that no kept version names: longer than any write or query.
+const FILES: Duration = Duration::from_secs(3_600);
 
 impl Arrivals {
     pub(super) async fn keep_up(self, stop: CancellationToken) {
@@ -56,12 +60,21 @@ impl Arrivals {
             self.0.publisher.compact(&table, now).await?;
         }
         if round.is_multiple_of(CHECKPOINT_EVERY) {
-            lake.checkpoint(&at, KEEP, now).await?;
+            let since = self.log_since(table.id, now).await?;
+            let kept = self.0.catalog.live_versions(table.id, now).await?;
+            lake.checkpoint(&at, &kept, since).await?;
         }
         if round.is_multiple_of(VACUUM_EVERY) {
-            let live = self.0.catalog.live_versions(table.id, now).await?;
-            lake.vacuum(&at, KEEP, now, &live).await?;
+            let kept = self.0.catalog.live_versions(table.id, now).await?;
+            lake.vacuum(&at, FILES, now, &kept).await?;
         }
         Ok(())
+    }
+
+    /// From when on log entries must stay: a write that is still open may have its commit among them.
+    async fn log_since(&self, table: TableId, now: DateTime<Utc>) -> Result<DateTime<Utc>, catalog::Error> {
+        let open = self.0.catalog.open_intents_of(table).await?;
+        let oldest = open.first().map_or(now, |intent| intent.created_at);
+        Ok((now - LOG).min(oldest - TimeDelta::minutes(5)))
     }
 }

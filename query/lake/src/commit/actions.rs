@@ -56,7 +56,8 @@ fn properties() -> [(&'static str, String); 5] {
         ("delta.checkpointInterval", "100".to_owned()),
         ("delta.dataSkippingNumIndexedCols", stats::MOST_COLUMNS.to_string()),
         ("delta.logRetentionDuration", "interval 30 days".to_owned()),
-        ("delta.deletedFileRetentionDuration", "interval 10 days".to_owned()),
+        // which files old versions still need is told by the versions that are kept, not by the log
+        ("delta.deletedFileRetentionDuration", "interval 2 hours".to_owned()),
         // intents carry a time and go from checkpoints after it; the applications' own counts carry none and stay
         ("delta.setTransactionRetentionDuration", "interval 1 days".to_owned()),
     ]

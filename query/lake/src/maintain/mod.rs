@@ -99,9 +99,10 @@ mod tests {
             }
             let before = lake.snapshot(&at, 12).await.unwrap();
             let now = Utc::now() + chrono::Duration::seconds(2);
-            let kept = lake.checkpoint(&at, Duration::from_secs(3600), now).await.unwrap();
-            assert_eq!((kept.version, kept.log_entries_removed), (12, 0));
-            let done = lake.checkpoint(&at, Duration::ZERO, now).await.unwrap();
+            let fifth = lake.snapshot(&at, 5).await.unwrap();
+            let young = lake.checkpoint(&at, &[5], now - chrono::Duration::hours(1)).await.unwrap();
+            assert_eq!((young.version, young.log_entries_removed), (12, 0));
+            let done = lake.checkpoint(&at, &[5], now).await.unwrap();
             assert_eq!(done.log_entries_removed, 12);
             lake.forget(&at).await;
             assert_eq!(lake.latest(&at).await.unwrap(), Some(12));
@@ -112,6 +113,7 @@ mod tests {
                 files
             };
             assert_eq!(sorted(&after), sorted(&before));
+            assert_eq!(sorted(&lake.snapshot(&at, 5).await.unwrap()), sorted(&fifth));
             assert_eq!((after.txn("source:c"), after.schema()), (Some(11), before.schema()));
             assert_eq!(lake.find_commit(&at, intents[4]).await.unwrap(), Some(5));
             assert!(matches!(lake.snapshot(&at, 3).await, Err(Error::VersionGone { .. })));

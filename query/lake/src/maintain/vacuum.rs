@@ -22,18 +22,18 @@ struct Census {
 }
 
 impl Lake {
-    /// Removes files that left the table more than `keep` before `now`, and files of no version that were written
-    /// before that. Files of the newest version and of `extra_live` stay. `keep` must be longer than the longest
-    /// write and at least the time for which old versions are promised; the log tells removals of ten days.
+    /// Removes files that neither the newest version nor one of `kept` names, once they left the table (or, never
+    /// having been in one, were written) more than `grace` before `now`. `grace` must be longer than the longest write
+    /// and the longest query; the log tells removals of two hours.
     pub async fn vacuum(
         &self,
         at: &Location,
-        keep: Duration,
+        grace: Duration,
         now: DateTime<Utc>,
-        extra_live: &[Version],
+        kept: &[Version],
     ) -> Result<Vacuumed, Error> {
-        let before = now - chrono::Duration::from_std(keep).map_err(Error::internal)?;
-        let census = self.census(at, extra_live).await?;
+        let before = now - chrono::Duration::from_std(grace).map_err(Error::internal)?;
+        let census = self.census(at, kept).await?;
         let mut done = Vacuumed::default();
         for (path, object) in &census.objects {
             let since = census
@@ -69,13 +69,13 @@ impl Lake {
     }
 
     /// The folder is listed before the log is read: what is written in between is not seen at all.
-    async fn census(&self, at: &Location, extra_live: &[Version]) -> Result<Census, Error> {
+    async fn census(&self, at: &Location, kept: &[Version]) -> Result<Census, Error> {
         let objects = self.data_objects(at).await?;
         let Some(newest) = self.newest(at).await? else {
             return Ok(Census { live: HashSet::new(), removed: HashMap::new(), objects });
         };
         let mut live: HashSet<String> = newest.files().iter().map(|file| file.path.clone()).collect();
-        for version in extra_live {
+        for version in kept {
             live.extend(self.snapshot(at, *version).await?.files().iter().map(|file| file.path.clone()));
         }
         let removed = log::tombstones(&self.store, at, newest.version()).await?;

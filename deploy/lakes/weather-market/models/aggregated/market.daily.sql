@@ -9,6 +9,7 @@ not_null = ["region_id", "day", "events", "origin"]
 accepted = { origin = ["events", "history"] }
 ---*/
 -- A local day comes from its events; a day before the stream began comes from the history files.
+-- A history without a count of events has 0.
 -- A region whose point is not known yet has its days in UTC until it is.
 WITH streamed AS (
     SELECT
@@ -31,6 +32,6 @@ FROM streamed
 UNION ALL
 SELECT
     history.region_id, history.day, history.price_open, history.price_high, history.price_low, history.price_close,
-    history.price_mean, history.interest_mean, history.events, 'history' AS origin
+    history.price_mean, history.interest_mean, coalesce(history.events, 0) AS events, 'history' AS origin
 FROM market.history AS history
 LEFT ANTI JOIN streamed ON streamed.region_id = history.region_id AND streamed.day = history.day

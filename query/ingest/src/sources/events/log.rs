@@ -25,14 +25,16 @@ pub struct Accepted {
     pub duplicates: u64,
 }
 
-/// An event in the log.
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-pub struct Logged {
-    pub position: i64,
-    /// When it was acknowledged, in milliseconds since 1970.
-    pub received_at_ms: i64,
-    /// The event as it came.
-    pub event: String,
+database::row! {
+    /// An event in the log.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Logged {
+        pub position: i64,
+        /// When it was acknowledged, in milliseconds since 1970.
+        pub received_at_ms: i64,
+        /// The event as it came.
+        pub event: String,
+    }
 }
 
 struct Push {

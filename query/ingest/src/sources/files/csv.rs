@@ -47,6 +47,9 @@ pub fn read(
 fn header(bytes: &[u8], table: &TableSpec) -> Result<Schema, SourceError> {
     let mut reader = csv::Reader::from_reader(bytes);
     let names = reader.headers().map_err(|e| SourceError::refused(format!("no header: {e}")))?;
+    if names.is_empty() {
+        return Err(SourceError::refused("no header"));
+    }
     let field = |name: &str| -> Result<Field, SourceError> {
         let name = name.trim().trim_start_matches('\u{feff}');
         let column = table.columns.iter().find(|c| c.name == name && c.name != INGESTED_AT);
@@ -142,7 +145,7 @@ mod tests {
             ("visits\n1\n", "region_id"),
             ("region_id,visits\n../x,1\n", "region"),
             ("region_id,visits\nit-lazio,1,2\n", "expected 2 got 3"),
-            ("", ""),
+            ("", "no header"),
         ] {
             let refused = activity(text).unwrap_err();
             let told =

