@@ -25,7 +25,7 @@ for line in sys.stdin:
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {name.split('.')[0]}")
         con.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet({files})")
     start = time.perf_counter()
-    rows = [con.execute(sql, ask["params"]).to_arrow_table() for sql in ask.get("sql", [])]
+    rows = [con.sql(sql, params=ask["params"]).to_arrow_table() for sql in ask.get("sql", [])]
     ms = (time.perf_counter() - start) * 1000
     print(json.dumps({"ms": ms, "rows": [row for table in rows for row in table.to_pylist()]}, default=str), flush=True)
 "#;
