@@ -1,15 +1,18 @@
-//! HTTP's side of the result cache: tag, 304, cache headers, and the compressed form.
+//! HTTP's side of the result cache: tag, 304, cache headers, and the packed forms.
 //!
 //! ```text
 //! tag of the request (no query) ─▶ If-None-Match the same? ─▶ 304
 //!                               └▶ cached page? ─▶ 200 hit ─┐
-//!                                └▶ engine ─▶ 200 ──────────┴▶ identity or gzip bytes, never encoded again
+//!                                └▶ engine ─▶ 200 ──────────┴▶ plain or packed bytes, never encoded again
 //! ```
 //! Keys, single flight and bytes are `engine::cache`'s.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
-use engine::{Answer, Facts, Format, Page};
+use bytes::Bytes;
+use engine::{Answer, Coding, Facts, Format, Page};
 use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
@@ -32,7 +35,7 @@ pub enum From {
     Revalidated,
 }
 
-/// Whether the caller already has the answer of tag `etag`. The compressed form has the same tag with `-gz`.
+/// Whether the caller already has the answer of tag `etag`. A packed form has the same tag with its coding: `"…-br"`.
 pub fn has(accepted: &Accepted, etag: &str) -> bool {
     let Some(known) = accepted.if_none_match.as_deref() else { return false };
     known.trim() == "*" || known.split(',').any(|tag| same(tag.trim(), etag))
@@ -40,30 +43,35 @@ pub fn has(accepted: &Accepted, etag: &str) -> bool {
 
 fn same(tag: &str, etag: &str) -> bool {
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
-    tag == etag || tag.strip_suffix("-gz\"").is_some_and(|bare| etag.strip_suffix('"') == Some(bare))
+    plain_tag(tag) == etag
+}
+
+/// The tag of the plain form.
+pub fn plain_tag(tag: &str) -> Cow<'_, str> {
+    let bare = |coding: &Coding| tag.strip_suffix('"')?.strip_suffix(coding.word())?.strip_suffix('-');
+    Coding::ALL.iter().find_map(bare).map_or(Cow::Borrowed(tag), |bare| Cow::Owned(format!("{bare}\"")))
 }
 
 /// 304 with the headers a 200 would have had.
 pub fn not_modified(accepted: &Accepted, etag: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    standing(response.headers_mut(), etag, accepted.gzip, From::Revalidated);
+    standing(response.headers_mut(), etag, accepted.coding, From::Revalidated);
     response
 }
 
 /// 200 with a whole page.
 pub async fn page(accepted: &Accepted, answer: &Answer) -> Response {
     let page = &answer.page;
-    let gzip = accepted.gzip && compressible(page);
-    let bytes = if gzip { page.gzip().await } else { page.body.clone() };
+    let (bytes, coding) = bytes(page, accepted.coding).await;
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
     headers.reserve(16);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.format.content_type()));
-    if gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(coding) = coding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.word()));
     }
-    standing(headers, &page.etag, gzip, if answer.hit { From::Hit } else { From::Miss });
+    standing(headers, &page.etag, coding, if answer.hit { From::Hit } else { From::Miss });
     if page.format != Format::Json {
         facts(headers, &page.facts);
         attachment(headers, page.format);
@@ -71,13 +79,23 @@ pub async fn page(accepted: &Accepted, answer: &Answer) -> Response {
     response
 }
 
+/// The page in the coding that is taken, where that is worth it.
+async fn bytes(page: &Page, coding: Option<Coding>) -> (Bytes, Option<Coding>) {
+    if let Some(coding) = coding.filter(|_| compressible(page))
+        && let Some(packed) = page.packed(coding).await
+    {
+        return (packed, Some(coding));
+    }
+    (page.body.clone(), None)
+}
+
 fn compressible(page: &Page) -> bool {
     page.body.len() > 1024 && !matches!(page.format, Format::Parquet)
 }
 
-fn standing(headers: &mut HeaderMap, etag: &str, gzip: bool, from: From) {
-    let tag = match etag.strip_suffix('"') {
-        Some(bare) if gzip => HeaderValue::try_from(format!("{bare}-gz\"")),
+fn standing(headers: &mut HeaderMap, etag: &str, coding: Option<Coding>, from: From) {
+    let tag = match (etag.strip_suffix('"'), coding) {
+        (Some(bare), Some(coding)) => HeaderValue::try_from(format!("{bare}-{}\"", coding.word())),
         _ => HeaderValue::from_str(etag),
     };
     if let Ok(tag) = tag {
@@ -129,7 +147,7 @@ mod tests {
     use super::*;
 
     fn accepted(text: &str) -> Accepted {
-        Accepted { format: None, json: true, gzip: false, if_none_match: Some(text.to_owned()) }
+        Accepted { format: None, json: true, coding: None, if_none_match: Some(text.to_owned()) }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::lakes::{lake, without_weather};
 use crate::nyc;
-use crate::shared::options;
+use crate::shared::{app, options};
 
 async fn airports(stack: Stack) -> Option<(TestApp, WeatherStub)> {
     let stations = nyc::stations(&project_root().join("tests/data/nyc-hours.csv"));
@@ -146,4 +146,28 @@ async fn a_table_that_becomes_overdue_changes_tag_and_body_without_a_commit() {
     assert_ne!(fresh_tag, late_tag);
     acme.get_if_changed(path, &fresh_tag).await.status(200);
     acme.get_if_changed(path, &late_tag).await.status(304);
+}
+
+#[rstest]
+#[case("gzip")]
+#[case("br")]
+#[case("zstd")]
+#[tokio::test]
+async fn an_answer_is_packed_as_its_reader_can_and_known_by_either_tag(#[case] coding: &'static str) {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let rows: String = (0..2_000).map(|n| format!("{n}\n")).collect();
+    acme.upload("numbers", &format!("n\n{rows}")).await.created();
+    let path = "/v1/tables/my/numbers/rows?limit=2000&format=csv";
+    let plain = acme.get(path).await.status(200);
+    let ask = || acme.request(reqwest::Method::GET, path).header("accept-encoding", coding);
+    let packed = acme.send(ask()).await.status(200);
+    assert_eq!(packed.header("content-encoding"), coding);
+    assert!(packed.header("vary").to_lowercase().contains("accept-encoding"));
+    assert!(packed.body.len() * 2 < plain.body.len(), "{} of {}", packed.body.len(), plain.body.len());
+    assert_ne!(packed.header("etag"), plain.header("etag"));
+    for tag in [plain.header("etag"), packed.header("etag")] {
+        acme.get_if_changed(path, tag).await.status(304);
+        acme.send(ask().header("if-none-match", tag)).await.status(304);
+    }
 }

@@ -46,7 +46,7 @@ async fn a_generated_client_walks_the_four_cases() {
     let expected = json!({
         "summary_of_a_region": {"day": "2013-03-10", "close": 12.0, "window": 11.0},
         "daily_series": {"days": 19, "hours": 23, "closes": [11.0, 12.0]},
-        "stored_analysis": [{"month": "2013-03-01T00:00:00", "days": 19}],
+        "stored_analysis": [{"month": "2013-03-01T00:00:00Z", "days": 19}],
         "own_data_joined": [
             {"region_id": "us-ewr", "own": 7, "visits": 100, "households": 1000, "hours": 23, "price_close": 12.0},
             {"region_id": "us-jfk", "own": 8, "visits": 200, "households": null, "hours": 23, "price_close": null},

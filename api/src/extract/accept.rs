@@ -1,10 +1,11 @@
-//! Which format the caller takes: `?format=` first, else `Accept` with its weights, else JSON. And whether gzip.
+//! Which format the caller takes: `?format=` first, else `Accept` with its weights, else JSON. And which coding.
 
 use axum::extract::FromRequestParts;
-use engine::Format;
+use engine::{Coding, Format};
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, IF_NONE_MATCH};
 use http::request::Parts;
 
+use crate::caching;
 use crate::problem::{Kind, Problem};
 use crate::state::App;
 
@@ -14,7 +15,7 @@ pub struct Accepted {
     pub format: Option<Format>,
     /// Whether JSON is among what is taken, whatever else is preferred.
     pub json: bool,
-    pub gzip: bool,
+    pub coding: Option<Coding>,
     /// The text of `If-None-Match`.
     pub if_none_match: Option<String>,
 }
@@ -27,7 +28,7 @@ impl FromRequestParts<App> for Accepted {
         Ok(Self {
             format: by_accept(&parts.headers),
             json: takes_json(&parts.headers),
-            gzip: takes_gzip(&parts.headers),
+            coding: by_accept_encoding(&parts.headers),
             if_none_match: tag.map(str::to_owned),
         })
     }
@@ -47,9 +48,11 @@ impl Accepted {
         }
     }
 
-    /// The tags the caller has, as the engine gives them: a compressed form's tag is that of the plain one.
+    /// The tags the caller has, as the engine gives them: a packed form's tag is that of the plain one.
     pub fn known(&self) -> Option<String> {
-        self.if_none_match.as_ref().map(|tags| tags.replace("-gz\"", "\""))
+        let tags = self.if_none_match.as_ref()?;
+        let plain: Vec<_> = tags.split(',').map(|tag| caching::plain_tag(tag.trim())).collect();
+        Some(plain.join(", "))
     }
 
     /// JSON or 406: for routes whose answer is one document.
@@ -117,17 +120,16 @@ fn range(entry: &str) -> (u16, &str) {
     ((weight.unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u16, media)
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// The coding of the highest weight, of equal ones the better; `None` where no coding, or only others, are taken.
+fn by_accept_encoding(headers: &HeaderMap) -> Option<Coding> {
     let texts = headers.get_all(ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
-    let mut any = None;
-    for (weight, coding) in texts.flat_map(|text| text.split(',')).map(range) {
-        match coding {
-            "gzip" | "x-gzip" => return weight > 0,
-            "*" => any = Some(weight > 0),
-            _ => {}
-        }
-    }
-    any.unwrap_or(false)
+    let taken: Vec<(u16, &str)> = texts.flat_map(|text| text.split(',')).map(range).collect();
+    let weight = |coding: Coding| {
+        let named = |word: &str| taken.iter().find(|(_, name)| *name == word).map(|(weight, _)| *weight);
+        named(coding.word()).or_else(|| named("*")).unwrap_or(0)
+    };
+    let best = Coding::ALL.into_iter().rev().max_by_key(|coding| weight(*coding))?;
+    (weight(best) > 0).then_some(best)
 }
 
 #[cfg(test)]
@@ -151,12 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_given_only_to_who_takes_it() {
-        let mut headers = HeaderMap::new();
-        assert!(!takes_gzip(&headers));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip;q=0, br"));
-        assert!(!takes_gzip(&headers));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip"));
-        assert!(takes_gzip(&headers));
+    fn the_heaviest_accepted_coding_wins_and_the_better_of_equals() {
+        let coding = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(text));
+            by_accept_encoding(&headers)
+        };
+        assert_eq!(by_accept_encoding(&HeaderMap::new()), None);
+        assert_eq!(coding("gzip, deflate, br, zstd"), Some(Coding::Zstd));
+        assert_eq!(coding("gzip;q=0, br"), Some(Coding::Brotli));
+        assert_eq!(coding("br;q=0.5, gzip"), Some(Coding::Gzip));
+        assert_eq!(coding("*;q=0.1, zstd;q=0"), Some(Coding::Brotli));
+        assert_eq!(coding("identity, gzip;q=0"), None);
+        assert_eq!(coding("deflate"), None);
     }
 }

@@ -52,9 +52,9 @@ pub struct Analysis {
     #[schema(example = 1)]
     pub revision: i64,
     /// Of the stored result; null for views and before the first run.
-    #[schema(required = true)]
+    #[schema(required = true, example = 1)]
     pub version: Option<i64>,
-    #[schema(required = true)]
+    #[schema(required = true, example = 62)]
     pub rows: Option<i64>,
     #[schema(example = "2026-02-01T06:00:00Z")]
     pub created_at: DateTime<Utc>,

@@ -7,6 +7,7 @@
 //! Absent on purpose: any write to a table, and any word of HTTP.
 
 pub mod cache;
+mod coding;
 mod cursor;
 pub mod encode;
 mod engine;
@@ -20,6 +21,7 @@ pub mod rows;
 pub mod sandbox;
 pub mod sql;
 
+pub use coding::Coding;
 pub use encode::{ColumnType, Format};
 pub use engine::{Engine, EngineConfig};
 pub use error::QueryError;

@@ -38,7 +38,7 @@ pub struct AnalysisBody {
     #[schema(example = "Days of 10 degrees and more")]
     description: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, example = json!([]))]
     tests: Vec<Value>,
 }
 
@@ -73,7 +73,14 @@ pub struct SavedMeta {
 #[utoipa::path(put, path = "/v1/analyses/{name}", tag = "analyses",
     params(("name" = String, Path, description = "Name of the analysis: `^[a-z][a-z0-9_]{1,62}$`", example = "hot_days")),
     request_body = AnalysisBody,
-    responses((status = 201, body = Saved, description = "A new analysis"), (status = 200, body = Saved, description = "It was there before")))]
+    responses((status = 201, body = Saved, description = "A new analysis; a stored one has no rows before its first run has ended",
+        example = json!({"data": {"name": "hot_days", "table": "my.hot_days", "kind": "table",
+            "sql": "SELECT region_id, day, air_temperature_max FROM weather.daily WHERE air_temperature_max >= $1",
+            "params": [10], "refresh": null, "description": "Days of 10 degrees and more", "tests": [],
+            "columns": [{"name": "day", "label": null, "type": "date", "nulls": null}], "upstream": ["weather.daily"],
+            "revision": 1, "version": null, "rows": null, "created_at": "2026-02-01T06:00:00Z",
+            "updated_at": "2026-02-01T06:00:00Z"}, "meta": {"run": "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10"}})),
+        (status = 200, body = Saved, description = "It was there before")))]
 pub async fn put_analysis(
     caller: Caller<Write>,
     State(app): State<App>,

@@ -15,7 +15,7 @@ use crate::problem::{self, Kind, Problem};
 /// Work that outlives its call.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10", "kind": "sql", "status": "succeeded",
-    "progress": {"percent": 100.0, "rows": 2}, "result": "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10/result",
+    "progress": {"percent": 100.0, "rows": 0}, "result": "/v1/jobs/0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10/result",
     "problem": null, "created_at": "2026-02-01T06:00:00Z", "ended_at": "2026-02-01T06:00:01Z"}))]
 pub struct Job {
     pub id: String,
@@ -50,6 +50,7 @@ pub enum JobStatus {
 #[derive(Serialize, ToSchema)]
 pub struct Progress {
     pub percent: f64,
+    /// Of an upload: rows read so far.
     pub rows: i64,
 }
 

@@ -19,7 +19,6 @@ use crate::state::App;
 pub struct DatasetPatch {
     /// A new name.
     #[serde(default)]
-    #[schema(example = "sales_2026")]
     name: Option<String>,
     /// A new description; null removes it.
     #[serde(default, deserialize_with = "told")]

@@ -21,8 +21,8 @@ pub struct Version {
     rows: i64,
     #[schema(example = 1507)]
     bytes: i64,
-    /// What made it: `create`, `append`, `replace`, `upsert`, …
-    #[schema(example = "create")]
+    /// What made it: `overwrite` (also of a new dataset), `append`, `upsert` or `compact`.
+    #[schema(example = "overwrite")]
     operation: String,
     #[schema(example = "2026-02-01T06:00:00Z")]
     at: DateTime<Utc>,
