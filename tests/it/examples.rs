@@ -46,14 +46,15 @@ async fn start(stub: &WeatherStub) -> Option<TestApp> {
             .replace("pause_ms = 200", "pause_ms = 0\nallow_private = true")
     });
     std::fs::write(folder.join("regions.csv"), REGIONS).unwrap();
-    let app =
-        TestApp::start(Options { lake_file: Some(folder), sources: true, ..options(Sqlite) }).await?;
+    let app = TestApp::start(Options { lake_file: Some(folder), sources: true, ..options(Sqlite) }).await?;
     let inbox = app.folder.join("sources/inbox/market_history");
     std::fs::create_dir_all(&inbox).unwrap();
     std::fs::write(inbox.join("2026.csv"), market()).unwrap();
     // Younger than `settle_ms`, the file would be left for the next look.
     std::thread::sleep(std::time::Duration::from_millis(700));
-    for verb in [&["backfill", "c", "--from", "2026-01-01", "--to", "2026-02-01"][..], &["run", "market_history"]] {
+    for verb in
+        [&["backfill", "c", "--from", "2026-01-01", "--to", "2026-02-01"][..], &["run", "market_history"]]
+    {
         let done = app.verb(verb);
         assert!(done.status.success(), "{verb:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
