@@ -166,6 +166,7 @@ async fn a_name_of_three_hundred_characters_is_refused() {
 #[case::wrong_type(json!({"sql": 1}))]
 #[case::missing(json!({}))]
 #[case::array(json!([1]))]
+#[case::fields_without_names(json!(["SELECT 1"]))]
 #[case::limit(json!({"sql": "SELECT 1", "limit": -1}))]
 #[tokio::test]
 async fn a_body_that_is_not_the_documented_one_is_refused(#[case] body: serde_json::Value) {

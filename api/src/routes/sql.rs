@@ -103,7 +103,11 @@ pub async fn run_sql(
     statement: Json<SqlBody>,
 ) -> Result<Response, Problem> {
     let SqlBody { sql, params, limit, as_of, dry_run, format } = statement.body;
-    let format = accepted.format(wanted.format.as_deref().or(format.as_deref()))?;
+    let of_body = format.map(|word| accepted.format(Some(&word))).transpose()?;
+    let format = match (wanted.format.as_deref(), of_body) {
+        (None, Some(format)) => format,
+        (word, _) => accepted.format(word)?,
+    };
     if limit.is_some_and(|limit| !(1..=engine::PAGE_ROWS).contains(&limit)) {
         return Err(Problem::because(
             Kind::InvalidParameter,

@@ -19,11 +19,11 @@ use crate::state::App;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerRequest {
-    /// 1 to 128 printable characters.
-    #[schema(example = "Initech Ltd.")]
+    /// Printable characters.
+    #[schema(min_length = 1, max_length = 128, example = "Initech Ltd.")]
     name: String,
-    /// Schema name of the workspace: `^[a-z][a-z0-9_]{1,62}$`.
-    #[schema(example = "initech")]
+    /// Schema name of the workspace.
+    #[schema(pattern = "^[a-z][a-z0-9_]{1,62}$", example = "initech")]
     workspace: String,
 }
 

@@ -7,7 +7,7 @@ use chrono::Utc;
 use http::StatusCode;
 use identity::{Name, TableName};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Analysis;
@@ -39,7 +39,7 @@ pub struct AnalysisBody {
     description: Option<String>,
     #[serde(default)]
     #[schema(value_type = Vec<Object>, example = json!([]))]
-    tests: Vec<Value>,
+    tests: Vec<Map<String, Value>>,
 }
 
 /// `view`: run at every read; `table`: the result is stored by runs.
@@ -71,7 +71,7 @@ pub struct SavedMeta {
 /// It is readable as `my.<name>` and at `/v1/tables/my/<name>/rows`. The statement is checked with the caller's rights
 /// now, and again at every read. A new or changed analysis of kind `table` runs at once; `meta.run` is its job.
 #[utoipa::path(put, path = "/v1/analyses/{name}", tag = "analyses",
-    params(("name" = String, Path, description = "Name of the analysis: `^[a-z][a-z0-9_]{1,62}$`", example = "hot_days")),
+    params(("name" = String, Path, description = "Name of the analysis", pattern = "^[a-z][a-z0-9_]{1,62}$", example = "hot_days")),
     request_body = AnalysisBody,
     responses((status = 201, body = Saved, description = "A new analysis; a stored one has no rows before its first run has ended",
         example = json!({"data": {"name": "hot_days", "table": "my.hot_days", "kind": "table",
@@ -122,7 +122,7 @@ async fn described(
         upstream: described.names,
         columns: columns.collect(),
         refresh: body.refresh,
-        tests: Value::Array(body.tests),
+        tests: body.tests.into_iter().map(Value::Object).collect(),
         description: body.description,
         ..PutAnalysis::new(caller.principal.slug.clone(), name, body.sql)
     })

@@ -25,8 +25,8 @@ use crate::state::App;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the form is read part by part; this type describes it")]
 pub struct UploadForm {
-    /// Of the dataset: `^[a-z][a-z0-9_]{1,62}$`.
-    #[schema(example = "sales")]
+    /// Of the dataset.
+    #[schema(pattern = "^[a-z][a-z0-9_]{1,62}$", example = "sales")]
     name: String,
     /// CSV, NDJSON, a JSON array or Parquet; plain, gzip or zstd.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream",

@@ -23,7 +23,7 @@ pub struct Choice {
     #[param(example = "IT")]
     country: Option<String>,
     /// `1d` to `366d`; `7d` if absent.
-    #[param(pattern = r"^\d{1,3}d$", example = "7d")]
+    #[param(pattern = r"^[1-9]\d{0,2}d$", example = "7d")]
     window: Option<String>,
     /// What was known then.
     #[param(value_type = Option<DateTime<Utc>>)]

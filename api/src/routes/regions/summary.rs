@@ -17,7 +17,7 @@ use crate::state::App;
 #[serde(deny_unknown_fields)]
 pub struct Span {
     /// Local days that end at the region's latest day with data: `1d` to `366d`; `7d` if absent.
-    #[param(pattern = r"^\d{1,3}d$", example = "7d")]
+    #[param(pattern = r"^[1-9]\d{0,2}d$", example = "7d")]
     window: Option<String>,
     /// What was known then; within the retention horizon.
     #[param(value_type = Option<DateTime<Utc>>)]

@@ -42,7 +42,7 @@ pub struct Series {
 #[serde(deny_unknown_fields)]
 pub struct SeriesOfMany {
     /// At most 1000 region ids, with commas between.
-    #[param(required = true, example = "it-lombardia,de-bayern")]
+    #[param(required = true, min_length = 1, example = "it-lombardia,de-bayern")]
     pub regions: Option<String>,
     /// First day (`2026-01-31`) or instant; the beginning if absent.
     #[param(example = "2026-01-01")]
