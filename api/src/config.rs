@@ -6,15 +6,19 @@
 //! Unknown keys are refused, wherever they come from. Secrets come from files or the environment, are printed as
 //! `***`, and are refused when they are short or well known.
 
+mod listen;
 mod load;
+mod place;
 mod secrets;
 mod topics;
+mod written;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::load;
+pub use listen::Listen;
+pub use load::{load, strangers};
 pub use secrets::Hidden;
 pub use topics::{
     AuthConfig, CacheConfig, Database, LakeFile, Log, LogFormat, Queries, Server, Storage, Uploads, Workers,
@@ -23,13 +27,14 @@ pub use topics::{
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {message}")]
-    Toml { path: String, message: String },
+    /// `origin` is file and line, or a variable of the environment.
+    #[error("{origin}: {reason}")]
+    Refused { origin: String, reason: String },
     #[error("{name} is no configuration key: LAKEFRONT__SECTION__KEY is the form")]
     Name { name: String },
-    #[error("{key}: {reason}")]
+    #[error("{key} {reason}")]
     Value { key: &'static str, reason: String },
 }
 
@@ -55,7 +60,9 @@ impl Config {
         self.server.check()?;
         self.auth.check()?;
         self.database.check()?;
-        self.workers.check()
+        self.storage.check()?;
+        self.workers.check()?;
+        self.log.check()
     }
 }
 
@@ -67,7 +74,7 @@ mod tests {
     #[test]
     fn the_example_shows_every_default() {
         let text = include_str!("../../deploy/config/lakefront.toml");
-        let skip = ["scratch", "signing_key", "file = ", "[storage.options]"];
+        let skip = ["scratch", "signing_key", "file = ", "redis_url", "[storage.options]"];
         let shown: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# ").or_else(|| line.starts_with('[').then_some(line)))

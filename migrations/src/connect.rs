@@ -9,9 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _};
 
 use crate::{Db, Error};
 
@@ -95,7 +95,7 @@ async fn sqlite(config: &DatabaseConfig) -> Result<Db, Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(safety)
         .pragma("journal_size_limit", "67108864");
-    let write = SqlitePoolOptions::new()
+    let write = sqlite_pool()
         .max_connections(1)
         .acquire_timeout(config.busy_timeout())
         .idle_timeout(None)
@@ -109,6 +109,13 @@ async fn sqlite(config: &DatabaseConfig) -> Result<Db, Error> {
         .connect_with(options.pragma("query_only", "ON"))
         .await?;
     Ok(Db::Sqlite { write, read })
+}
+
+/// A pool that parts with a connection whose transaction did not end. When the disk is full SQLite rolls back by itself, the
+/// driver's own rollback fails then, and the connection would refuse to begin another transaction ever after.
+pub fn sqlite_pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 /// A database that lives in one connection, so readers and the writer share it.
@@ -131,6 +138,10 @@ fn make_private_file(path: &Path) -> io::Result<()> {
 }
 
 async fn postgres(config: &DatabaseConfig) -> Result<Db, Error> {
+    // A pool only tells that it waited in vain; a connection of one's own tells why.
+    let first = tokio::time::timeout(config.busy_timeout(), postgres_options(&config.url)?.connect()).await;
+    let late = |_| Error::Unavailable(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+    first.map_err(late)??.close().await?;
     let lock_timeout = config.busy_timeout_ms.to_string();
     let options = postgres_options(&config.url)?
         .options([("lock_timeout", lock_timeout.as_str()), ("statement_timeout", "10000")]);
@@ -194,5 +205,7 @@ mod tests {
         config.busy_timeout_ms = 300;
         let error = Db::connect(&config).await.unwrap_err();
         assert!(error.is_transient(), "{error:?}");
+        let Error::Unavailable(cause) = error else { panic!("{error:?}") };
+        assert!(cause.to_string().contains("refused"), "{cause}");
     }
 }

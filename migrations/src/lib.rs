@@ -38,7 +38,7 @@ use std::fmt;
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::{PgPool, SqlitePool};
 
-pub use connect::DatabaseConfig;
+pub use connect::{DatabaseConfig, sqlite_pool};
 pub use error::Error;
 pub use migrate::MigrateError;
 pub use redis::{InvalidRedisUrl, Redis};

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use harness::Stack::Sqlite;
 use harness::{Answer, Customer, Upload};
 use rstest::rstest;
@@ -221,6 +222,61 @@ async fn a_request_with_two_framings_or_none_is_refused(#[case] rest: &str) {
     let answer = raw(&acme, head.as_bytes()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1").count().min(2), usize::from(!answer.is_empty()), "{answer}");
+}
+
+#[rstest]
+#[case::no_host("GET /healthz HTTP/1.1\r\n\r\n", "400", "invalid-head")]
+#[case::two_hosts("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400", "invalid-head")]
+#[case::coding_of_a_coding(
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "400",
+    "invalid-head"
+)]
+#[case::two_codings(
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "400",
+    "invalid-head"
+)]
+#[case::a_head_of_34_kb(&format!("GET /healthz HTTP/1.1\r\nHost: a\r\nX-Big: {}\r\n\r\n", "x".repeat(34_000)), "431", "head-too-large")]
+#[tokio::test]
+async fn a_head_that_two_servers_could_read_differently_is_refused_and_the_connection_closed(
+    #[case] request: &str,
+    #[case] status: &str,
+    #[case] code: &str,
+) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let answer = raw(&acme, format!("{request}GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(code), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+}
+
+#[rstest]
+#[case::an_endless_preamble("")]
+#[case::an_endless_part_header("--X\r\nContent-Disposition: form-data; name=\"a")]
+#[tokio::test]
+async fn a_form_that_is_all_frame_and_no_content_is_refused_early(#[case] start: &'static str) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let piece = bytes::Bytes::from(vec![b'a'; 1 << 20]);
+    let (sent, count) = (std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)), 200);
+    let counted = sent.clone();
+    let pieces = futures::stream::iter(0..count).map(move |n| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok::<_, std::io::Error>(if n == 0 {
+            bytes::Bytes::from_static(start.as_bytes())
+        } else {
+            piece.clone()
+        })
+    });
+    let request = acme
+        .request(reqwest::Method::POST, "/v1/datasets")
+        .header("content-type", "multipart/form-data; boundary=X")
+        .body(reqwest::Body::wrap_stream(pieces));
+    if let Ok(answer) = request.send().await {
+        Answer::read(answer).await.problem(400, "invalid-body");
+    }
+    let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(sent < 50, "{sent} MB of {count} were taken");
+    assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
 }
 
 #[tokio::test]

@@ -54,39 +54,6 @@ fn the_gateway_of_the_composition_knows_all_its_settings() {
     assert_eq!(told["configuration"]["storage"]["url"], "s3://lakefront", "{told}");
 }
 
-#[test]
-fn the_sample_configuration_is_what_the_program_does_without_one() {
-    let (folder, key) = with_signing_key();
-    let sample = std::fs::read_to_string(deploy("config/lakefront.toml")).unwrap();
-    // Every setting stands there as a comment with its default: uncommented, it must change nothing.
-    let settings = |text: &str| {
-        let file = folder.path().join("lakefront.toml");
-        std::fs::write(&file, text).unwrap();
-        let check = Command::new(env!("CARGO_BIN_EXE_lakefront"))
-            .args(["check", "--config"])
-            .arg(&file)
-            .env("LAKEFRONT__AUTH__SIGNING_KEY_FILE", &key)
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
-        serde_json::from_slice::<Value>(&check.stdout).unwrap()["configuration"].clone()
-    };
-    assert_eq!(settings(&uncommented(&sample)), settings(""));
-}
-
-/// The sample with its settings in force, but for those that have no default to show.
-fn uncommented(sample: &str) -> String {
-    const WITHOUT_DEFAULT: &[&str] = &["signing_key", "signing_key_file", "scratch", "redis_url", "file"];
-    let setting = |line: &str| -> Option<String> {
-        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
-        let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        (is_key && !WITHOUT_DEFAULT.contains(&key)).then(|| line[2..].to_owned())
-    };
-    let lines = sample.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned()));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 /// `${NAME:?message}` as a secret that is long enough.
 fn without_variables(text: &str) -> String {
     match (text.find("${"), text.find('}')) {

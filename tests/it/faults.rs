@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use harness::{Customer, Options, Stack, TestApp, skip};
+use harness::{Answer, Customer, Options, Stack, TestApp, skip};
 use serde_json::json;
 
+use crate::lakes::{lake, without_weather};
 use crate::shared::options;
 
 /// A small file system of its own, gone with the value.
@@ -34,10 +36,15 @@ impl Drop for SmallDisk {
     }
 }
 
-async fn server_on(folder: &Path) -> Option<TestApp> {
+/// A server with everything on that disk: objects, scratch, catalog and the log of events.
+async fn server_on(disk: &Path) -> Option<TestApp> {
+    let folder = disk.join("server");
+    std::fs::create_dir(&folder).unwrap();
     let (objects, scratch) = (folder.join("objects"), folder.join("scratch"));
     let storage = format!("url = \"file://{}\"\nscratch = {:?}\n", objects.display(), scratch.display());
-    TestApp::start(Options { storage: Some(storage), ..options(Stack::Sqlite) }).await
+    let lake = lake([("us-jfk", "JFK", 40.6398, -73.7789)], without_weather);
+    let (storage, lake_file, folder) = (Some(storage), Some(lake), Some(folder));
+    TestApp::start(Options { storage, lake_file, folder, sources: true, ..options(Stack::Sqlite) }).await
 }
 
 /// Two megabytes that do not compress well.
@@ -76,6 +83,57 @@ async fn a_full_disk_refuses_uploads_serves_reads_and_recovers_by_itself() {
     upload_is(&acme, "refused", &csv, 201).await;
     let names = acme.get("/v1/datasets").await.data();
     assert_eq!(names.as_array().unwrap().len(), 2, "{names}");
+}
+
+#[tokio::test]
+async fn events_are_refused_while_the_disk_is_full_and_arrive_when_it_is_not() {
+    let Some(disk) = SmallDisk::mount(48) else { return };
+    let Some(mut app) = server_on(&disk.folder).await else { return };
+    let (acme, filler) = (app.customer("acme").await, disk.folder.join("filler"));
+    fill(&disk.folder, &filler, 0);
+    let mut refused = 0;
+    for n in 0..40 {
+        let answer = push(&app, n).await;
+        match answer.status.as_u16() {
+            202 => {}
+            _ => {
+                answer.problem(507, "storage-full");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "the disk was not full");
+    acme.get("/v1/regions/us-jfk/summary").await.status(200);
+    std::fs::remove_file(&filler).unwrap();
+    for n in 0..40 {
+        push_until_taken(&app, n).await;
+    }
+    for _ in 0..300 {
+        let market = acme.get("/v1/regions/us-jfk/summary").await.data()["market"]["latest"].take();
+        if market["events"] == 4_000 {
+            return assert!(app.runs());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the events did not arrive:\n{}", app.log());
+}
+
+/// A hundred events.
+async fn push(app: &TestApp, n: usize) -> Answer {
+    let time = chrono::Utc::now().to_rfc3339();
+    let event = |i: usize| json!({"event_id": format!("e{n}-{i}"), "event_time": time, "region_id": "us-jfk", "price": n});
+    app.operator.post("/v1/events/d", (0..100).map(event).collect()).await
+}
+
+/// Sends it again and again, for ten seconds at most: an id counts once.
+async fn push_until_taken(app: &TestApp, n: usize) {
+    for _ in 0..50 {
+        if push(app, n).await.status.as_u16() == 202 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("batch {n} was not taken for ten seconds");
 }
 
 /// Writes a file until only `free` bytes are left.

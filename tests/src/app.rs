@@ -32,6 +32,8 @@ pub struct Options {
     pub lake_file: Option<PathBuf>,
     /// The keys of `[storage]`; by default a folder, or memory, as the stack says.
     pub storage: Option<String>,
+    /// Where the server keeps everything; by default a folder that goes with it.
+    pub folder: Option<PathBuf>,
     /// Whether the server polls the lake's sources.
     pub sources: bool,
     /// More sections of configuration, TOML.
@@ -47,6 +49,7 @@ impl Options {
             stack,
             lake_file: None,
             storage: None,
+            folder: None,
             sources: false,
             config: String::new(),
             env: Vec::new(),
@@ -68,7 +71,10 @@ pub struct TestApp {
 impl TestApp {
     /// Starts a server in a fresh folder; `None` (said by `skip`) where its database is not to be had.
     pub async fn start(options: Options) -> Option<Self> {
-        let folder = tempfile::Builder::new().prefix("lakefront-it-").tempdir().ok()?.keep();
+        let folder = match &options.folder {
+            Some(folder) => folder.clone(),
+            None => tempfile::Builder::new().prefix("lakefront-it-").tempdir().ok()?.keep(),
+        };
         let port = free_port();
         let database = database_url(options.stack, &folder)?;
         write_config(&options, &folder, port, &database);

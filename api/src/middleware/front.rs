@@ -14,7 +14,7 @@ use axum::response::Response;
 use chrono::Utc;
 use futures::FutureExt;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, Request};
 use http_body::Body as _;
@@ -23,6 +23,7 @@ use tower::Service;
 
 use super::access_log::{AccessLog, Record};
 use super::cors::{self, Cors};
+use super::framing;
 use super::meters::ServerMeters;
 use super::patience;
 use super::trail::Trail;
@@ -64,6 +65,11 @@ impl Front {
     ) -> Result<Response, Infallible> {
         let trail = Arc::new(Trail::start(&request, self.origin(peer, request.headers())));
         let origin = self.cors.allowed(request.headers());
+        if let Err(problem) = framing::judge(&request) {
+            let mut response = self.finish(&trail, origin, respond(problem));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(response);
+        }
         let response = match self.cors.preflight(request.method(), request.headers()) {
             Some(response) => response,
             None => self.routed(&trail, request).await,

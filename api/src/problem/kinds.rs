@@ -57,6 +57,7 @@ kinds! {
     UnknownKey 404 "unknown-key" "There is no such key";
     UnknownCustomer 404 "unknown-customer" "There is no such customer";
     UnknownSource 404 "unknown-source" "There is no such source";
+    InvalidHead 400 "invalid-head" "The head of the request can be read in two ways";
     MethodNotAllowed 405 "method-not-allowed" "This method is not for this address";
     NotAcceptable 406 "not-acceptable" "None of the accepted formats can be given";
     RequestTimeout 408 "request-timeout" "The request did not arrive in time";

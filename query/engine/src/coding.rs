@@ -62,7 +62,9 @@ mod tests {
             let mut back = Vec::new();
             match coding {
                 Coding::Zstd => back = zstd::decode_all(packed.as_ref()).unwrap(),
-                Coding::Brotli => drop(brotli::Decompressor::new(packed.as_ref(), 4096).read_to_end(&mut back)),
+                Coding::Brotli => {
+                    drop(brotli::Decompressor::new(packed.as_ref(), 4096).read_to_end(&mut back))
+                }
                 Coding::Gzip => drop(flate2::read::GzDecoder::new(packed.as_ref()).read_to_end(&mut back)),
             }
             assert_eq!(back, body, "{coding:?}");

@@ -53,7 +53,9 @@ impl Page {
             let packed = if body.len() <= PACK_INLINE_BYTES {
                 coding.pack(&body)
             } else {
-                tokio::task::spawn_blocking(move || coding.pack(&body)).await.unwrap_or_else(|e| Err(e.into()))
+                tokio::task::spawn_blocking(move || coding.pack(&body))
+                    .await
+                    .unwrap_or_else(|e| Err(e.into()))
             };
             packed.ok()
         };

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
-use ingest::sources::PushError;
+use ingest::sources::{PushError, Unwritten};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -92,6 +92,7 @@ fn refused(source: &str, error: PushError) -> Problem {
         PushError::TooLarge => {
             Problem::because(Kind::PayloadTooLarge, format!("a batch may have {BYTES} bytes"))
         }
-        PushError::Unavailable(_) => Problem::new(Kind::LakeUnavailable).caused_by(error),
+        PushError::Unwritten(Unwritten::Full) => Problem::new(Kind::StorageFull).caused_by(error),
+        PushError::Unwritten(Unwritten::Failed) => Problem::new(Kind::LakeUnavailable).caused_by(error),
     }
 }

@@ -150,7 +150,7 @@ async fn read(
             }
             Part::File { .. } if fields.staged.is_some() => return Err(wrong("one upload has one file")),
             Part::File { file_name, content, .. } => {
-                let bytes = content.map_err(std::io::Error::other);
+                let bytes = content.into_stream().map_err(std::io::Error::other);
                 let stored = app.uploads.stage(&caller.principal, file_name, digest, bytes, Utc::now()).await;
                 fields.staged = Some(stored.map_err(Problem::from)?);
             }

@@ -136,7 +136,7 @@ impl Arrivals {
         let keeper = self.0.logs.get(source).ok_or_else(|| PushError::UnknownSource(source.to_string()))?;
         let events = events::parse(body, now)?;
         let texts = events.into_iter().map(|(event, text)| (event.event_id, text)).collect();
-        keeper.log.append(texts, now).await.map_err(|e| PushError::Unavailable(Box::new(e)))
+        Ok(keeper.log.append(texts, now).await?)
     }
 
     /// Lands what one source has now, then runs the models once.

@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use arrivals::{Arrivals, Ran};
-pub use events::{Accepted, InvalidEvent, PushError};
+pub use events::{Accepted, InvalidEvent, PushError, Unwritten};
 pub use intake::{Intake, Landed};
 pub use open::{ArrivalsConfig, OpenError};
 pub use raw::{RawObject, RawStore};

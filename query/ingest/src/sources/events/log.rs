@@ -7,9 +7,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use sqlx::ConnectOptions;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 
 /// Pushes that may wait at the writer; more wait before it.
@@ -37,10 +35,19 @@ database::row! {
     }
 }
 
+/// Why the log took nothing of a push.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum Unwritten {
+    #[error("there is no room left for the log")]
+    Full,
+    #[error("the log cannot be written")]
+    Failed,
+}
+
 struct Push {
     events: Vec<(String, String)>,
     received_at_ms: i64,
-    done: oneshot::Sender<Result<Accepted, sqlx::Error>>,
+    done: oneshot::Sender<Result<Accepted, Unwritten>>,
 }
 
 /// The log of one source. Cheap to clone; the writing task ends with the last clone.
@@ -61,7 +68,7 @@ impl Log {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(std::time::Duration::from_secs(3))
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options).await?;
+        let pool = database::sqlite_pool().max_connections(3).connect_with(options).await?;
         const TABLES: &str = "
             CREATE TABLE IF NOT EXISTS events (
                 position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -81,11 +88,11 @@ impl Log {
         &self,
         events: Vec<(String, String)>,
         now: DateTime<Utc>,
-    ) -> Result<Accepted, sqlx::Error> {
+    ) -> Result<Accepted, Unwritten> {
         let (done, answer) = oneshot::channel();
         let push = Push { events, received_at_ms: now.timestamp_millis(), done };
-        self.writer.send(push).await.map_err(|_| sqlx::Error::PoolClosed)?;
-        answer.await.map_err(|_| sqlx::Error::PoolClosed)?
+        self.writer.send(push).await.map_err(|_| Unwritten::Failed)?;
+        answer.await.map_err(|_| Unwritten::Failed)?
     }
 
     /// Events after a position, in order.
@@ -137,12 +144,19 @@ async fn write(pool: SqlitePool, mut pushes: mpsc::Receiver<Push>) {
         }
         match commit(&pool, &group).await {
             Ok(counts) => {
-                group.into_iter().zip(counts).for_each(|(push, count)| drop(push.done.send(Ok(count))))
+                for (push, count) in group.into_iter().zip(counts) {
+                    let _ = push.done.send(Ok(count)); // who asked may have left
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "the log of source d cannot be written");
-                let failed = || Err(sqlx::Error::Protocol("the log cannot be written".into()));
-                group.into_iter().for_each(|push| drop(push.done.send(failed())));
+                let why = match database::Error::from(error) {
+                    database::Error::Full(_) => Unwritten::Full,
+                    _ => Unwritten::Failed,
+                };
+                for push in group {
+                    let _ = push.done.send(Err(why));
+                }
             }
         }
     }

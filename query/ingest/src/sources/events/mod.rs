@@ -15,6 +15,7 @@ mod parse;
 mod stream;
 
 pub use keeper::Keeper;
+pub use log::Unwritten;
 pub use log::{Accepted, Log, Logged};
 pub use parse::{Event, InvalidEvent, PushError, parse};
 pub use stream::Stream;

@@ -50,7 +50,7 @@ pub enum PushError {
     #[error("a push may have {BODY_LIMIT_BYTES} bytes")]
     TooLarge,
     #[error("the log of the source cannot be written now")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unwritten(#[from] super::log::Unwritten),
 }
 
 /// The events of a body with the text of each, as it came.

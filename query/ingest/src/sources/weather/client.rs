@@ -98,6 +98,7 @@ impl Client {
         }
         let reason = self.unpack(&body).ok().and_then(|text| answer::reason(&text));
         let reason = reason.unwrap_or_else(|| format!("status {status}"));
+        let reason = format!("{}: {reason}", url.host_str().unwrap_or("the service"));
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(SourceError::Unavailable { reason, retry_after_secs: patience });
         }
@@ -147,8 +148,16 @@ fn parse(url: &str) -> Result<Url, SourceError> {
 }
 
 fn unavailable(error: reqwest::Error) -> SourceError {
-    // Without the URL: the log line names the source, and a query may hold a key.
-    SourceError::Unavailable { reason: error.without_url().to_string(), retry_after_secs: None }
+    // Only the host of the URL: a query may hold a key.
+    let host = error.url().and_then(Url::host_str).unwrap_or("the service").to_owned();
+    let error = error.without_url();
+    let mut reason = format!("{host}: {error}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(behind) = cause {
+        reason = format!("{reason}: {behind}");
+        cause = behind.source();
+    }
+    SourceError::Unavailable { reason, retry_after_secs: None }
 }
 
 fn retry_after(response: &Response) -> Option<u64> {
