@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::Column;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
 use futures::StreamExt;
 use lake::{LocalWriter, WriterOptions};
 use serde_json::json;
 use worker::{Refusal, Reply, Task};
 
-use super::columns::shown;
+use super::columns::{renamed, shown};
 use super::head;
 use super::plan::{Materialise, Written, WrittenFile};
 use super::ready::ready;
@@ -55,19 +54,21 @@ pub(super) async fn run(sessions: &Sessions, task: Task, asked: Materialise) -> 
 
 /// Puts names that can be stored on the columns, and sorts. Errors: `unknown-column` of the sort.
 fn storable(plan: LogicalPlan, sort: &[String]) -> Result<LogicalPlan, Refusal> {
-    let names: Vec<String> =
-        plan.schema().fields().iter().map(|field| stored_name(shown(field.name()))).collect();
-    let names = unique_names(names.iter().map(String::as_str));
-    let columns: Vec<Expr> = plan.schema().iter().map(|column| Expr::Column(Column::from(column))).collect();
-    let renamed = columns.into_iter().zip(&names).map(|(column, name)| column.alias(name.as_str()));
-    let built = LogicalPlanBuilder::from(plan).project(renamed.collect::<Vec<_>>());
+    let names = stored_names(plan.schema().fields().iter().map(|field| shown(field.name())));
+    let built = renamed(plan, &names);
     if let Some(absent) = sort.iter().find(|name| !names.contains(name)) {
-        return Err(Refusal::new("invalid-sql", format!("there is no column `{absent}` to sort by")));
+        return Err(Refusal::new("unknown-column", format!("there is no column `{absent}` to sort by")));
     }
-    let by = sort.iter().map(|name| Expr::Column(Column::from_name(name.as_str())).sort(true, false));
+    let by = sort.iter().map(|name| ident(name.as_str()).sort(true, false));
     let sorted =
         built.and_then(|built| if sort.is_empty() { Ok(built) } else { built.sort(by.collect::<Vec<_>>()) });
     sorted.and_then(LogicalPlanBuilder::build).map_err(|error| from_engine(&error))
+}
+
+/// What columns of these names are called in a stored table, each once.
+pub fn stored_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let names: Vec<String> = names.map(stored_name).collect();
+    unique_names(names.iter().map(String::as_str))
 }
 
 /// A name every reader of the table can write: `count(*)` becomes `count`.

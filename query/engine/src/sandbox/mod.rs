@@ -16,6 +16,7 @@ mod functions;
 mod guard;
 mod materialise;
 mod names;
+pub(crate) mod near;
 mod page;
 mod params;
 mod plan;
@@ -24,7 +25,9 @@ mod refuse;
 mod session;
 mod shape;
 mod statement;
+mod words;
 
+pub use materialise::stored_names;
 pub use plan::{
     Answered, Files, Limits, Materialise, Object, Plan, PlannedFile, Resolved, Written, WrittenFile,
 };

@@ -25,10 +25,10 @@ use futures::future::BoxFuture;
 use worker::Refusal;
 
 use super::files::TaskFiles;
-use super::params;
 use super::plan::{Object, Plan};
 use super::refuse::{self, from_engine, too_complex, unknown_table};
 use super::statement::{Checked, check};
+use super::{columns, params};
 
 pub(super) const CATALOG: &str = "lake";
 /// Where a name without a schema is looked for: nowhere.
@@ -71,7 +71,7 @@ impl<'a> Names<'a> {
         let mut state = self.state.clone();
         state.register_catalog_list(catalog(&tables)?);
         let expected = checked.resolved.params;
-        let plan = logical(&state, checked.statement).await?;
+        let plan = logical(&state, checked.statement, sql).await?;
         verify(&plan)?;
         Ok((params::bind(plan, values, expected)?, weight))
     }
@@ -121,21 +121,26 @@ impl<'a> Names<'a> {
         self.open.push(object.to_owned());
         let (plan, weight) = self.plan(sql, scope, values).await?;
         self.open.pop();
+        let plan = columns::as_shown(plan).map_err(|error| from_engine(&error))?;
         Ok((Arc::new(ViewTable::new(plan, None)), weight))
     }
 }
 
-/// Plans a statement; columns of the same name in its outermost SELECT are told apart.
-async fn logical(state: &SessionState, statement: Statement) -> Result<LogicalPlan, Refusal> {
+/// Plans a statement of that text; columns without a name get one, and those of one name in its outermost SELECT are told apart.
+async fn logical(state: &SessionState, statement: Statement, sql: &str) -> Result<LogicalPlan, Refusal> {
     let plan = |statement: Statement| state.statement_to_plan(DfStatement::Statement(Box::new(statement)));
-    match plan(statement.clone()).await {
-        Ok(plan) => Ok(plan),
-        Err(error) if super::columns::is_duplicate(&error) => {
-            let told_apart = super::columns::tell_apart(statement);
-            plan(told_apart).await.map_err(|_| from_engine(&error))
+    let named = columns::named(statement.clone());
+    match plan(named.clone()).await {
+        Ok(plan) => return Ok(plan),
+        Err(error) if columns::is_duplicate(&error) => {
+            if let Ok(plan) = plan(columns::tell_apart(named)).await {
+                return Ok(plan);
+            }
         }
-        Err(error) => Err(from_engine(&error)),
+        Err(_) => {}
     }
+    // Where a name of ours is in the engine's way, its own has to do.
+    plan(statement).await.map_err(|error| refuse::of_statement(&error, sql))
 }
 
 /// The second look, on the plan itself: nothing in it may change anything.
