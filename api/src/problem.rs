@@ -57,13 +57,19 @@ pub struct Body<'a> {
     /// Stable; see `problems.md`.
     #[schema(example = "unknown-region")]
     code: &'a str,
-    /// Also in the header `X-Request-Id` and in the server's log.
-    #[schema(example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
+    /// Also in the header `X-Request-Id` and in the server's log. Of a job's problem: the call that made the job, where it is known.
+    #[serde(skip_serializing_if = "unknown")]
+    #[schema(nullable = false, example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")]
     request_id: &'a str,
     /// Single faults: column, row, value, reason, hint, as far as they are known.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(value_type = Vec<Object>)]
     errors: &'a [Value],
+}
+
+/// A job may be older than its call is remembered.
+fn unknown(request_id: &&str) -> bool {
+    request_id.is_empty()
 }
 
 impl Problem {

@@ -90,3 +90,73 @@ async fn a_deleted_analysis_is_gone() {
     assert_eq!(acme.get("/v1/tables/my/one/rows").await.status.as_u16(), 404);
     assert_eq!(acme.get("/v1/analyses/one").await.status.as_u16(), 404);
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_view_with_two_columns_of_one_name_is_read_as_it_is_shown(
+    #[values(Sqlite, Postgres)] stack: Stack,
+) {
+    let Some(acme) = customer(stack, "acme").await else { return };
+    acme.upload("sales", "day,amount\n2024-01-01,10\n2024-01-02,1\n").await.created();
+    acme.upload("visits", "day,people\n2024-01-01,7\n2024-01-02,8\n").await.created();
+    let sql = "SELECT * FROM my.sales s JOIN my.visits v ON s.day = v.day";
+    let made = acme.put("/v1/analyses/joined", json!({"sql": sql, "kind": "view"})).await.created();
+    let shown: Vec<&str> =
+        made["data"]["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(shown, ["day", "amount", "day_2", "people"]);
+    let rows = acme.get("/v1/tables/my/joined/rows?order=day&day_2=eq.2024-01-02").await.data();
+    assert_eq!(rows, json!([{"day": "2024-01-02", "amount": 1, "day_2": "2024-01-02", "people": 8}]));
+    let answer = acme.sql("SELECT day_2, people FROM my.joined ORDER BY day LIMIT 1").await;
+    assert_eq!(answer.data(), json!([{"day_2": "2024-01-01", "people": 7}]));
+    acme.put("/v1/analyses/twice", json!({"sql": "SELECT 1 AS a, 2 AS a", "kind": "view"})).await.created();
+    assert_eq!(acme.get("/v1/tables/my/twice/rows").await.data(), json!([{"a": 1, "a_2": 2}]));
+    assert_eq!(acme.sql("SELECT a_2 FROM my.twice").await.data(), json!([{"a_2": 2}]));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_first_run_that_failed_says_so(#[values(Sqlite, Postgres)] stack: Stack) {
+    let Some(acme) = customer(stack, "acme").await else { return };
+    acme.upload("numbers", "n\n0\n1\n").await.created();
+    // Planned, it is right; only its rows show that it is not.
+    let table = json!({"sql": "SELECT 10 / n AS part, sum(n) FROM my.numbers GROUP BY n", "kind": "table"});
+    let made = acme.put("/v1/analyses/parts", table).await.created();
+    let shown: Vec<&str> =
+        made["data"]["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(shown, ["part", "sum_n"]);
+    let job = made["meta"]["run"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let ended = acme.finished(&job).await;
+    assert_eq!((&ended["status"], &ended["problem"]["code"]), (&json!("failed"), &json!("query-failed")));
+    assert_eq!(ended["problem"]["request_id"].as_str().map(str::len), Some(36), "{ended}");
+    for answer in [acme.get("/v1/tables/my/parts/rows").await, acme.sql("SELECT * FROM my.parts").await] {
+        assert_eq!(answer.header("retry-after"), "");
+        let problem = answer.problem(409, "conflict");
+        let told = format!("its last run, job {job}, failed (query-failed): division by zero");
+        assert!(problem.detail.ends_with(&told), "{}", problem.detail);
+        assert_eq!(problem.errors[0]["status"], "failed");
+    }
+    let run = &acme.get("/v1/analyses/parts").await.data()["last_run"];
+    assert_eq!(
+        (&run["id"], &run["status"], &run["problem"]["code"]),
+        (&json!(job), &json!("failed"), &json!("query-failed"))
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_fails_later_leaves_the_result_and_is_shown() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.upload("numbers", "n\n1\n2\n").await.created();
+    let table = json!({"sql": "SELECT 10 / n AS part FROM my.numbers ORDER BY n", "kind": "table"});
+    let made = acme.put("/v1/analyses/parts", table).await.created();
+    let first = acme.finished(made["meta"]["run"].as_str().unwrap().rsplit('/').next().unwrap()).await;
+    assert_eq!((&first["status"], &first["progress"]["rows"]), (&json!("succeeded"), &json!(2)));
+    let zero = harness::Upload::new("numbers", "n\n0\n").field("mode", "append");
+    assert!(acme.upload_form(zero).await.status.is_success());
+    let run = acme.post("/v1/analyses/parts/runs", json!({})).await.status(202).json();
+    acme.finished(&id_of(&run)).await;
+    assert_eq!(acme.get("/v1/tables/my/parts/rows").await.data(), json!([{"part": 10}, {"part": 5}]));
+    let analysis = acme.get("/v1/analyses/parts").await.data();
+    let last = &analysis["last_run"];
+    assert_eq!((&last["status"], &last["problem"]["code"]), (&json!("failed"), &json!("query-failed")));
+    assert_eq!(analysis["rows"], 2);
+}

@@ -165,3 +165,49 @@ async fn csv_neutralises_what_a_spreadsheet_would_run() {
         acme.post("/v1/sql?format=csv", json!({"sql": "SELECT '=1+1' AS a, -5 AS b"})).await.status(200);
     assert_eq!(answer.text().replace("\r\n", "\n"), "a,b\n'=1+1,-5\n");
 }
+
+#[rstest]
+#[case("SELECT 1 / 0 AS n", 422, "query-failed")]
+#[case("SELECT n / (n - n) AS x FROM my.numbers", 422, "query-failed")]
+#[case("SELECT CAST(name AS int) AS n FROM my.numbers", 422, "query-failed")]
+#[case("SELECT nope FROM my.numbers", 400, "unknown-column")]
+#[case("SELECT 1 AS a; SELECT 2 AS a", 400, "sql-not-read-only")]
+#[case("SELECT 1; DROP TABLE my.numbers", 400, "sql-not-read-only")]
+#[case("SELECT summ(n) FROM my.numbers", 400, "unknown-function")]
+#[case("SELECT sum(name) FROM my.numbers", 400, "invalid-sql")]
+#[tokio::test]
+async fn a_mistake_has_the_code_that_is_promised(#[case] sql: &str, #[case] status: u16, #[case] code: &str) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let problem = acme.sql(sql).await.problem(status, code);
+    for word in ["Int64", "Utf8", "Internal error", "planning"] {
+        assert!(!problem.detail.contains(word), "{}", problem.detail);
+    }
+}
+
+#[rstest]
+#[case("SELECT * FROM my.number", "Did you mean my.numbers?")]
+#[case("SELECT * FROM numbers", "Did you mean my.numbers?")]
+#[case("SELECT * FROM weather.dayly", "Did you mean weather.daily?")]
+#[tokio::test]
+async fn a_misspelt_table_is_told_what_it_may_have_meant(#[case] sql: &str, #[case] told: &str) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let problem = acme.sql(sql).await.problem(404, "unknown-table");
+    assert!(problem.detail.ends_with(told), "{}", problem.detail);
+}
+
+#[tokio::test]
+async fn no_hint_tells_of_anothers_table() {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let Some(globex) = customer(Sqlite, "globex").await else { return };
+    for name in ["my.number".to_owned(), "number".to_owned(), format!("{}.number", acme.workspace)] {
+        let problem = globex.sql(&format!("SELECT * FROM {name}")).await.problem(404, "unknown-table");
+        assert_eq!(problem.detail, format!("no table `{name}`"));
+    }
+}
+
+#[tokio::test]
+async fn a_column_without_a_name_is_called_as_it_is_written() {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let answer = acme.sql("SELECT count(*), SUM(n), 1, 1 FROM my.numbers").await;
+    assert_eq!(answer.data(), json!([{"count(*)": 3, "sum(n)": 6, "1": 1, "1_2": 1}]));
+}

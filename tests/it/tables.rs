@@ -57,6 +57,18 @@ async fn a_filter_that_cannot_be_is_refused_with_its_name(#[case] query: &str, #
     assert!(!problem.detail.is_empty());
 }
 
+#[rstest]
+#[case("/v1/tables/my/people/rows?born=1999-01-31", 400, "write `born=eq.1999-01-31`")]
+#[case("/v1/tables/my/people/rows?order=id.dsc", 400, "write `id.asc` or `id.desc`")]
+#[case("/v1/tables/my/peopel/rows", 404, "Did you mean my.people?")]
+#[case("/v1/tables/wether/daily/rows", 404, "Did you mean weather.daily?")]
+#[tokio::test]
+async fn a_slip_is_told_what_would_do(#[case] path: &str, #[case] status: u16, #[case] told: &str) {
+    let Some(acme) = with_people(Sqlite).await else { return };
+    let detail = acme.get(path).await.status(status).json()["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail.contains(told), "{detail}");
+}
+
 #[tokio::test]
 async fn select_and_order_shape_the_answer() {
     let Some(acme) = with_people(Sqlite).await else { return };

@@ -116,7 +116,8 @@ pub async fn run_sql(
     }
     let wait = prefer.wait.map(|wait| wait.min(Duration::from_secs(50)));
     caller.spend(&app, 1)?;
-    let request = SqlRequest { sql, params, limit, as_of, dry_run, format, wait };
+    let request_id = Some(caller.trail.id.to_string());
+    let request = SqlRequest { sql, params, limit, as_of, dry_run, format, wait, request_id };
     match app.engine.sql(&caller.principal, request, Utc::now()).await? {
         SqlAnswer::Page(answer) => {
             if answer.hit {

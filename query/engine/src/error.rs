@@ -6,8 +6,15 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QueryError {
     /// Not there, or not the caller's to see: both in the same words.
-    #[error("no table `{name}`")]
-    UnknownTable { name: String },
+    #[error("no table `{name}`{hint}")]
+    UnknownTable {
+        name: String,
+        /// What it may have meant among the caller's own: a sentence, or nothing.
+        hint: String,
+    },
+    /// A stored analysis that no run has filled; `run` is the last one: job, status, problem.
+    #[error("{detail}")]
+    NoResult { detail: String, run: Option<serde_json::Value>, retry_after_secs: Option<u64> },
     #[error("no region `{region}`")]
     UnknownRegion { region: String },
     #[error("{detail}")]
@@ -47,6 +54,7 @@ impl QueryError {
     pub fn code(&self) -> &str {
         match self {
             Self::UnknownTable { .. } => "unknown-table",
+            Self::NoResult { .. } => "conflict",
             Self::UnknownRegion { .. } => "unknown-region",
             Self::InvalidParameter { .. } => "invalid-parameter",
             Self::UnknownParameter { .. } => "unknown-parameter",
@@ -67,6 +75,7 @@ impl QueryError {
     pub fn errors(&self) -> Vec<serde_json::Value> {
         match self {
             Self::Refused { errors, .. } => errors.clone(),
+            Self::NoResult { run, .. } => run.iter().cloned().collect(),
             Self::InvalidParameter { name, detail } => {
                 vec![serde_json::json!({"parameter": name, "reason": detail})]
             }
@@ -81,9 +90,15 @@ impl QueryError {
     pub fn retry_after_secs(&self) -> Option<u64> {
         match self {
             Self::Busy { retry_after_secs } => Some(*retry_after_secs),
+            Self::NoResult { retry_after_secs, .. } => *retry_after_secs,
             Self::Lake(_) | Self::Catalog(_) => Some(1),
             _ => None,
         }
+    }
+
+    /// No such table, and nothing that it may have meant.
+    pub(crate) fn unknown_table(name: impl ToString) -> Self {
+        Self::UnknownTable { name: name.to_string(), hint: String::new() }
     }
 
     pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Self {

@@ -115,8 +115,13 @@ async fn described(
     if described.rests_on.contains(&TableName::my(&name)) {
         return Err(Problem::because(Kind::Conflict, "the definition would read itself"));
     }
-    let columns =
-        described.columns.into_iter().map(|column| catalog::Column::new(column.name, column.sql_type));
+    let shown = described.columns.iter().map(|column| column.name.as_str());
+    let names = match body.kind {
+        AnalysisKind::View => shown.map(str::to_owned).collect(),
+        AnalysisKind::Table => engine::sandbox::stored_names(shown),
+    };
+    let columns = names.into_iter().zip(described.columns);
+    let columns = columns.map(|(name, column)| catalog::Column::new(name, column.sql_type));
     Ok(PutAnalysis {
         params: Value::Array(body.params),
         upstream: described.names,
@@ -130,7 +135,7 @@ async fn described(
 
 async fn first_run(app: &App, caller: &Caller<Write>, table: &Table) -> Result<String, Problem> {
     let now = Utc::now();
-    let job =
-        app.catalog.jobs().enqueue(ingest::materialise::new_run(&caller.principal, table, now), now).await?;
+    let run = ingest::materialise::new_run(&caller.principal, table, &caller.trail.id.to_string(), now);
+    let job = app.catalog.jobs().enqueue(run, now).await?;
     Ok(format!("/v1/jobs/{}", job.id))
 }

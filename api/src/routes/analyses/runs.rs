@@ -38,7 +38,7 @@ pub async fn run_analysis(
     }
     let work = async {
         let now = Utc::now();
-        let run = ingest::materialise::new_run(&caller.principal, &table, now);
+        let run = ingest::materialise::new_run(&caller.principal, &table, &caller.trail.id.to_string(), now);
         let job = app.catalog.jobs().enqueue(run, now).await?;
         Told::new(StatusCode::ACCEPTED, Some(format!("/v1/jobs/{}", job.id)), &One::new(Job::from(&job)))
     };
@@ -58,7 +58,7 @@ pub async fn run_analysis(
     params(("name" = String, Path, description = "Name of the analysis", example = "hot_days"), Page),
     responses((status = 200, body = List<Job>,
         example = json!({"data": [{"id": "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10", "kind": "materialise", "status": "succeeded",
-            "progress": {"percent": 100.0, "rows": 0}, "result": "/v1/tables/my/hot_days/rows", "problem": null,
+            "progress": {"percent": 100.0, "rows": 62}, "result": "/v1/tables/my/hot_days/rows", "problem": null,
             "created_at": "2026-02-01T06:00:00Z", "ended_at": "2026-02-01T06:00:01Z"}], "meta": {"rows": 1, "next": null}}))))]
 pub async fn list_runs(
     caller: Caller<Read>,

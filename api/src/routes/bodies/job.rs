@@ -50,7 +50,7 @@ pub enum JobStatus {
 #[derive(Serialize, ToSchema)]
 pub struct Progress {
     pub percent: f64,
-    /// Of an upload: rows read so far.
+    /// Rows read (of an upload) or written (of an analysis) so far.
     pub rows: i64,
 }
 
@@ -62,7 +62,7 @@ impl From<&catalog::Job> for Job {
             status: job.status.as_str(),
             progress: Progress { percent: job.percent, rows: job.rows },
             result: (job.status == Status::Succeeded).then(|| result(job)),
-            problem: job.problem.as_ref().map(problem),
+            problem: job.problem.as_ref().map(|kept| problem(kept, job)),
             created_at: job.created_at,
             ended_at: job.ended_at,
         }
@@ -90,11 +90,13 @@ fn result(job: &catalog::Job) -> String {
     }
 }
 
-/// A failed job's problem in the shape of every other: what the runner left has code, detail and errors.
-fn problem(kept: &Value) -> Value {
+/// A failed job's problem in the shape of every other: what the runner left has code, detail and errors. Its `request_id` is that
+/// of the call that made the job, where that is known.
+fn problem(kept: &Value, job: &catalog::Job) -> Value {
     let text = |key: &str| kept.get(key).and_then(Value::as_str);
     let kind = text("code").and_then(Kind::of).unwrap_or(Kind::JobFailed);
     let errors = kept.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
     let detail = text("detail").or_else(|| text("title")).unwrap_or(kind.title());
-    Problem::because(kind, detail).with_errors(errors).into_value(text("request_id").unwrap_or_default())
+    let asked_by = job.payload.get("request_id").and_then(Value::as_str);
+    Problem::because(kind, detail).with_errors(errors).into_value(asked_by.unwrap_or_default())
 }

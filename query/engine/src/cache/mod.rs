@@ -188,7 +188,7 @@ mod tests {
         let here = tokio::runtime::Handle::current();
         assert!(cache.answer(&tag("big"), &here, async { Ok(page(101)) }).await.is_ok());
         assert!(cache.get(&tag("big")).is_none());
-        let failing = async { Err(QueryError::UnknownTable { name: "x".into() }) };
+        let failing = async { Err(QueryError::unknown_table("x")) };
         assert!(cache.answer(&tag("bad"), &here, failing).await.is_err());
         let panicking = async { std::panic::panic_any("on purpose") };
         assert!(matches!(cache.answer(&tag("bad"), &here, panicking).await, Err(QueryError::Engine(_))));

@@ -11,6 +11,7 @@ const CONDITIONS: usize = 100;
 const DEPTH: usize = 6;
 /// Values of all `in.(…)` together; a statement binds at most 1 000 parameters, and the cursor needs some.
 const IN_VALUES: usize = 800;
+const OPERATORS: &str = "eq, neq, gt, gte, lt, lte, like, ilike, in, is";
 
 /// The columns of a table as filters know them.
 pub(super) struct Columns<'a>(pub &'a [catalog::Column]);
@@ -75,14 +76,7 @@ impl<'a> Conditions<'a> {
     }
 
     fn plain(&mut self, column: &str, family: Family, condition: &str) -> Result<String, QueryError> {
-        let wrong = || {
-            QueryError::parameter(
-                column,
-                format!(
-                    "`{column}` takes eq, neq, gt, gte, lt, lte, like, ilike, in, is, each also after `not.`"
-                ),
-            )
-        };
+        let wrong = || no_operator(column, condition);
         let (word, text) = condition.split_once('.').ok_or_else(wrong)?;
         let name = quoted(column);
         let compare = |symbol: &str, me: &mut Self| {
@@ -164,6 +158,22 @@ impl<'a> Conditions<'a> {
             members.iter().map(|member| self.member(member, depth + 1)).collect();
         Ok(format!("({})", members?.join(joint)))
     }
+}
+
+/// A condition that begins with no operator: most often a bare value, as in `day=2026-11-02`.
+fn no_operator(column: &str, condition: &str) -> QueryError {
+    let word = condition.split('.').next().unwrap_or(condition);
+    let takes = format!("`{column}` takes {OPERATORS}, each also after `not.`");
+    let detail = match condition.contains('.') && word.chars().all(|c| c.is_ascii_alphabetic()) {
+        true => format!("`{}` is no operator: {takes}", cut(word)),
+        false => format!("a value stands after an operator: write `{column}=eq.{}`; {takes}", cut(condition)),
+    };
+    QueryError::parameter(column, detail)
+}
+
+/// Enough of a text to recognise it.
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 fn is(column: &str, family: Family, text: &str) -> Result<String, QueryError> {
@@ -318,5 +328,20 @@ mod tests {
         }
         assert!(sql(&vec![column("a", "eq.1"); 101]).is_err());
         assert!(sql(&[column("l", "is.null")]).is_ok());
+    }
+
+    #[test]
+    fn a_value_without_an_operator_is_told_how_to_be_written() {
+        for (condition, told) in [
+            ("2026-11-02", "write `a=eq.2026-11-02`"),
+            ("3.5", "write `a=eq.3.5`"),
+            ("rome", "write `a=eq.rome`"),
+            ("not.3", "write `a=eq.3`"),
+            ("about.3", "`about` is no operator: `a` takes eq, neq"),
+        ] {
+            let error =
+                sql(&[column("a", condition)]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(told), "{condition}: {error}");
+        }
     }
 }

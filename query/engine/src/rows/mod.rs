@@ -91,7 +91,7 @@ impl Call<'_> {
         known: Option<&str>,
     ) -> Result<RowsAnswer, QueryError> {
         let Some(table) = pinned.table(&self.name, principal) else {
-            return Err(QueryError::UnknownTable { name: self.name.to_string() });
+            return Err(QueryError::unknown_table(&self.name));
         };
         let limit = self.request.limit.unwrap_or(LIMIT);
         let built = statement::rows(&self.name, &table, &self.request, limit, self.place.as_ref())?;

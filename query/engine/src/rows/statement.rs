@@ -216,13 +216,21 @@ fn term(columns: &[Column], text: &str) -> Result<Term, QueryError> {
         }
         name = rest;
     }
-    let family = Columns(columns)
-        .family(name)
-        .map_err(|_| wrong(format!("`order` names `{}`, which is no column", short(name))))?;
+    let family = Columns(columns).family(name).map_err(|_| wrong(no_order(columns, name)))?;
     if !family.ordered() {
         return Err(wrong(format!("rows cannot be ordered by `{name}`")));
     }
     Ok(Term { column: name.to_owned(), family, descending, nulls_first: nulls.unwrap_or(descending) })
+}
+
+/// What is wrong with a name to order by: most often the word after its column.
+fn no_order(columns: &[Column], name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((column, word)) if Columns(columns).family(column).is_ok() => {
+            format!("`{}` is no order: write `{column}.asc` or `{column}.desc`", short(word))
+        }
+        _ => format!("`order` names `{}`, which is no column; columns may end in .asc or .desc", short(name)),
+    }
 }
 
 /// Rows whose key is `last` or comes after it: `a > x OR (a = x AND (b > y OR b = y))`.
@@ -378,6 +386,17 @@ mod tests {
             Place { last: vec![Value::from(2)], skip: 3 }
         );
         assert_eq!(next(Some(&Place { last: vec![], skip: 20 }), 10, &[], 0).skip, 30);
+    }
+
+    #[test]
+    fn a_wrong_order_is_told_the_right_ones() {
+        let table = table(&["region_id", "day"], Kind::Platform);
+        for (order, told) in
+            [("day.dsc", "write `day.asc` or `day.desc`"), ("dey.desc", "names `dey`, which is no column")]
+        {
+            let error = sql(&table, &[("order", order)], None).err().map(|error| error.to_string());
+            assert!(error.as_ref().is_some_and(|error| error.contains(told)), "{order}: {error:?}");
+        }
     }
 
     #[test]

@@ -37,6 +37,9 @@ struct Payload {
     format: Format,
     as_of: Option<DateTime<Utc>>,
     pins: Pins,
+    /// Of the call that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
 }
 
 /// What the row says of a finished result.
@@ -53,14 +56,21 @@ struct Finished {
 
 impl Sql {
     /// A job that has not begun. Errors: `lake-unavailable`.
-    pub async fn enqueue(&self, ready: &Ready, now: DateTime<Utc>) -> Result<Job, QueryError> {
-        self.catalog.jobs().enqueue(new_job(ready, now)?, now).await.map_err(QueryError::catalog)
+    pub async fn enqueue(
+        &self,
+        ready: &Ready,
+        asked_by: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<Job, QueryError> {
+        let job = new_job(ready, asked_by, now)?;
+        self.catalog.jobs().enqueue(job, now).await.map_err(QueryError::catalog)
     }
 
     /// Makes a job of a running statement and sees it through without its caller; where no long task fits now, it is queued to begin anew.
     pub async fn outgrown(
         &self,
         ready: &Ready,
+        asked_by: Option<String>,
         flight: Flight,
         promotion: &Promotion,
         now: DateTime<Utc>,
@@ -68,9 +78,10 @@ impl Sql {
         if !promotion.promote() {
             // A job must not hold a place that inline work of its workspace needs: it waits for a long one.
             drop(flight);
-            return self.enqueue(ready, now).await;
+            return self.enqueue(ready, asked_by, now).await;
         }
-        let started = self.catalog.jobs().start(new_job(ready, now)?, self.catalog.owner(), LEASE, now).await;
+        let job = new_job(ready, asked_by, now)?;
+        let started = self.catalog.jobs().start(job, self.catalog.owner(), LEASE, now).await;
         let job = started.map_err(QueryError::catalog)?;
         let run = self.catalog.jobs().run(job.id, self.catalog.owner(), LEASE);
         let (me, workspace) = (self.clone(), ready.principal.workspace);
@@ -137,7 +148,7 @@ impl Sql {
         let payload: Payload = serde_json::from_value(job.payload.clone()).map_err(QueryError::engine)?;
         let principal: Principal =
             serde_json::from_value(job.principal.clone()).map_err(QueryError::engine)?;
-        let Payload { sql, params, limit, format, as_of, pins } = payload;
+        let Payload { sql, params, limit, format, as_of, pins, request_id: _ } = payload;
         let statement = Statement {
             sql,
             params,
@@ -197,9 +208,9 @@ fn place(workspace: WorkspaceId, id: JobId) -> String {
     format!("workspaces/{workspace}/results/{id}")
 }
 
-fn new_job(ready: &Ready, now: DateTime<Utc>) -> Result<NewJob, QueryError> {
+fn new_job(ready: &Ready, request_id: Option<String>, now: DateTime<Utc>) -> Result<NewJob, QueryError> {
     let Statement { sql, params, limit, format, as_of, .. } = ready.statement.clone();
-    let payload = Payload { sql, params, limit, format, as_of, pins: ready.pinned.pins() };
+    let payload = Payload { sql, params, limit, format, as_of, pins: ready.pinned.pins(), request_id };
     let payload = serde_json::to_value(payload).map_err(QueryError::engine)?;
     let principal = serde_json::to_value(&*ready.principal).map_err(QueryError::engine)?;
     let job = NewJob::new(SQL_JOB, payload, now).of(ready.principal.workspace);

@@ -8,6 +8,7 @@
 //! A statement that nobody waits for any more is stopped: its cost was the caller's choice.
 
 mod job;
+mod missing;
 mod names;
 mod page;
 mod plan;
@@ -100,6 +101,7 @@ impl Sql {
         now: DateTime<Utc>,
     ) -> Result<SqlAnswer, QueryError> {
         let wait = request.wait.unwrap_or(self.limits.inline).min(self.limits.inline);
+        let asked_by = request.request_id.clone();
         let statement = statement(request)?;
         let mut seat = Seat::new(principal.workspace, Class::Inline, self.limits.inline);
         let ready = self.ready(principal, statement, None, now, &mut seat).await?;
@@ -108,13 +110,13 @@ impl Sql {
         }
         if wait.is_zero() {
             drop(seat);
-            return self.enqueue(&ready, now).await.map(SqlAnswer::Job);
+            return self.enqueue(&ready, asked_by, now).await.map(SqlAnswer::Job);
         }
         let promotion = Promotion::default();
         let flight = self.start(ready.clone(), seat, promotion.clone(), Envelope::Sql);
         match tokio::time::timeout(wait, flight.clone()).await {
             Ok(page) => Ok(SqlAnswer::Page(Answer { page: page?, hit: false })),
-            Err(_) => self.outgrown(&ready, flight, &promotion, now).await.map(SqlAnswer::Job),
+            Err(_) => self.outgrown(&ready, asked_by, flight, &promotion, now).await.map(SqlAnswer::Job),
         }
     }
 
@@ -163,7 +165,7 @@ impl Sql {
 }
 
 fn statement(request: SqlRequest) -> Result<Statement, QueryError> {
-    let SqlRequest { sql, params, limit, as_of, dry_run, format, wait: _ } = request;
+    let SqlRequest { sql, params, limit, as_of, dry_run, format, wait: _, request_id: _ } = request;
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=crate::PAGE_ROWS).contains(&limit) {
         return Err(QueryError::parameter("limit", format!("`limit` is 1 to {}", crate::PAGE_ROWS)));

@@ -11,6 +11,7 @@ use catalog::{Catalog, Kind, Table};
 use chrono::{DateTime, Utc};
 use identity::{Principal, TableName};
 
+use super::missing::Missing;
 use crate::cache::TagBuilder;
 use crate::error::of_catalog;
 use crate::{QueryError, TableMeta};
@@ -44,9 +45,9 @@ pub(crate) fn canonical(name: &TableName, principal: &Principal) -> TableName {
     }
 }
 
-/// The names of a statement as tables. Errors: `unknown-table` for what no table can be called.
-pub(crate) fn table_names(texts: &[String]) -> Result<Vec<TableName>, QueryError> {
-    texts.iter().map(|text| text.parse().map_err(|_| unknown(&shortened(text)))).collect()
+/// The names of a statement as tables. Errors: the text that no table can be called, shortened.
+pub(crate) fn table_names(texts: &[String]) -> Result<Vec<TableName>, String> {
+    texts.iter().map(|text| text.parse().map_err(|_| shortened(text))).collect()
 }
 
 /// Enough of a name to recognise it.
@@ -54,13 +55,10 @@ fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(130).collect()
 }
 
-fn unknown(name: &str) -> QueryError {
-    QueryError::UnknownTable { name: name.to_owned() }
-}
-
 impl Pinned {
     /// Pins `names` and all that the views among them read, in one catalog read (repeated while views name tables not yet in it, so that
-    /// the last read holds them all). Errors: `unknown-table` for what is not there or not visible, in the caller's spelling.
+    /// the last read holds them all). Errors: `unknown-table` for what is not there or not visible, in the caller's spelling; `conflict` for
+    /// an analysis that has no result yet.
     pub async fn of(names: &[TableName], asker: Asker<'_>, catalog: &Catalog) -> Result<Self, QueryError> {
         if asker.as_of.is_some_and(|at| at > asker.now) {
             return Err(QueryError::parameter("as_of", "`as_of` lies in the future"));
@@ -78,14 +76,16 @@ impl Pinned {
             );
             if wanted.len() == before {
                 let pinned = Self { names: names.to_vec(), tables, past: asker.as_of.is_some() };
-                pinned.check(names, asker.principal)?;
-                return Ok(pinned);
+                return match pinned.check(names, asker.principal) {
+                    Ok(()) => Ok(pinned),
+                    Err(missing) => Err(missing.explained(asker.principal, catalog).await),
+                };
             }
         }
         Err(QueryError::TooDeep { depth: VIEW_DEPTH })
     }
 
-    fn check(&self, names: &[TableName], principal: &Principal) -> Result<(), QueryError> {
+    fn check(&self, names: &[TableName], principal: &Principal) -> Result<(), Missing> {
         for name in names {
             self.readable(&canonical(name, principal), name)?;
         }
@@ -97,16 +97,14 @@ impl Pinned {
         Ok(())
     }
 
-    /// Errors: `unknown-table` under the name `spelled`; `conflict` for an analysis that has no result yet.
-    fn readable(&self, name: &TableName, spelled: &TableName) -> Result<(), QueryError> {
+    /// Errors: what is missing under the name `spelled`.
+    fn readable(&self, name: &TableName, spelled: &TableName) -> Result<(), Missing> {
         match self.tables.get(name) {
             Some(table) if table.kind == Kind::View || table.version.is_some() => Ok(()),
-            Some(table) if table.kind == Kind::Materialised => Err(QueryError::Refused {
-                code: "conflict".to_owned(),
-                detail: format!("`{spelled}` has no result yet: its first run has not ended"),
-                errors: Vec::new(),
-            }),
-            _ => Err(unknown(&spelled.to_string())),
+            Some(table) if table.kind == Kind::Materialised => {
+                Err(Missing::Result(spelled.clone(), Arc::clone(table)))
+            }
+            _ => Err(Missing::Table(spelled.clone())),
         }
     }
 

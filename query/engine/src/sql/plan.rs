@@ -86,8 +86,7 @@ struct NoStatement(String);
 impl Laid {
     async fn table(&mut self, table: &Table, lake: &Lake) -> Result<Object, QueryError> {
         let location: Location = table.location.parse().map_err(QueryError::engine)?;
-        let version =
-            table.version.ok_or_else(|| QueryError::UnknownTable { name: table.name.to_string() })?;
+        let version = table.version.ok_or_else(|| QueryError::unknown_table(&table.name))?;
         let snapshot = lake.snapshot(&location, version).await.map_err(of_snapshot)?;
         let mut files = Vec::with_capacity(snapshot.files().len());
         for file in snapshot.files() {
@@ -138,6 +137,14 @@ impl worker::Files for TaskFiles {
 
     async fn read(&self, index: usize, range: Range<u64>) -> io::Result<Bytes> {
         let (location, file) = self.file(index)?;
-        self.lake.read_range(location, file, range).await.map_err(io::Error::other)
+        self.lake.read_range(location, file, range).await.map_err(told)
+    }
+}
+
+/// Damaged bytes are told apart from a store that is away.
+fn told(error: lake::Error) -> io::Error {
+    match error {
+        lake::Error::Corrupt { .. } => io::Error::new(io::ErrorKind::InvalidData, error),
+        _ => io::Error::other(error),
     }
 }

@@ -24,6 +24,8 @@ pub struct SqlRequest {
     pub format: Format,
     /// How long the caller waits before it becomes a job: `None` is the configured 10 s, zero is `respond-async`.
     pub wait: Option<Duration>,
+    /// Of the call, for the problem of a job that it becomes.
+    pub request_id: Option<String>,
 }
 
 /// The answer, or the job that will have it.

@@ -11,9 +11,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use worker::{Class, Lease, NoFiles, Promoter, Reply, TaskError};
 
-use super::Sql;
 use super::names::{Asker, Pin, Pinned, table_names};
 use super::plan::{TaskFiles, lay};
+use super::{Sql, missing};
 use crate::cache::{Tag, TagBuilder};
 use crate::sandbox::{Answered, Plan, Resolved};
 use crate::{Format, QueryError};
@@ -102,7 +102,10 @@ impl Sql {
             );
             return Err(QueryError::parameter("params", detail));
         }
-        let names = table_names(&resolved.tables)?;
+        let names = match table_names(&resolved.tables) {
+            Ok(names) => names,
+            Err(impossible) => return Err(missing::unknown(&impossible, principal, &self.catalog).await),
+        };
         let asker = Asker { principal, as_of: statement.as_of, now };
         let mut pinned = Pinned::of(&names, asker, &self.catalog).await?;
         if let Some(pins) = pins {

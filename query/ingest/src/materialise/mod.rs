@@ -6,6 +6,7 @@
 //! A run is a job of its table; it ends in the transaction that makes its result visible. Absent on purpose: schedules.
 
 mod error;
+mod progress;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use worker::{Class, Lease, Pool};
 
 pub use error::Error;
+pub use progress::Counted;
 
 use crate::publish::{Finished, Mode, Published, Publisher, Regions, Rows, Write};
 
@@ -40,10 +42,10 @@ pub struct Materialise {
     queue: Duration,
 }
 
-/// The job of one run, for `catalog.jobs().enqueue`.
-pub fn new_run(principal: &Principal, table: &Table, now: DateTime<Utc>) -> NewJob {
+/// The job of one run, for `catalog.jobs().enqueue`. `request_id` is that of the call that asked for it.
+pub fn new_run(principal: &Principal, table: &Table, request_id: &str, now: DateTime<Utc>) -> NewJob {
     let principal_json = serde_json::to_value(principal).unwrap_or_default();
-    let payload = json!({ "name": table.name.table });
+    let payload = json!({ "name": table.name.table, "request_id": request_id });
     let job = NewJob::new(JOB_KIND, payload, now).of(principal.workspace);
     NewJob { table: Some(table.id), principal: principal_json, ..job }
 }
@@ -55,12 +57,13 @@ impl Materialise {
     }
 
     /// Runs an analysis and makes its result visible; `job` ends with it. The version before stays visible on any failure.
-    /// Errors: [`Error`].
+    /// `counted` follows the rows as they are written. Errors: [`Error`].
     pub async fn run(
         &self,
         principal: &Principal,
         name: &Name,
         job: Option<JobId>,
+        counted: &Counted,
         now: DateTime<Utc>,
     ) -> Result<Published, Error> {
         let table = self.publisher.catalog().find(principal.workspace, name).await?;
@@ -78,9 +81,10 @@ impl Materialise {
             target_bytes: TARGET_BYTES,
         };
         let request = serde_json::to_value(request).map_err(Error::internal)?;
-        let reply = lease.run("files", &request, expanded.files, self.task).await?;
+        let reply = lease.run("files", &request, counted.over(expanded.files), self.task).await?;
         failpoint("materialise.after-query");
         let written: Written = serde_json::from_value(reply.head).map_err(Error::internal)?;
+        self.counted_all(job, counted, written.rows).await?;
         let write = write(&table, &lease, &written, job, Utc::now());
         failpoint("materialise.before-commit");
         let published = self.publisher.write(&table, write).await?;
@@ -88,18 +92,26 @@ impl Materialise {
         Ok(published)
     }
 
+    /// Notes all rows of a run before it ends: it ends with its commit, when its progress can no longer be written.
+    async fn counted_all(&self, job: Option<JobId>, counted: &Counted, rows: u64) -> Result<(), Error> {
+        counted.set(rows);
+        let Some(job) = job else { return Ok(()) };
+        let catalog = self.publisher.catalog();
+        Ok(catalog.jobs().progress(job, catalog.owner(), 0.0, counted.rows()).await?)
+    }
+
     async fn lease(&self, principal: &Principal) -> Result<Lease, Error> {
         Ok(self.pool.lease(principal.workspace, Class::Long, Instant::now() + self.queue).await?)
     }
 
     /// Does one run's job. Dropped, it is cancelled.
-    pub async fn run_job(&self, job: &Job, now: DateTime<Utc>) -> Outcome {
+    pub async fn run_job(&self, job: &Job, counted: &Counted, now: DateTime<Utc>) -> Outcome {
         let principal: Result<Principal, _> = serde_json::from_value(job.principal.clone());
         let name = job.payload["name"].as_str().and_then(|name| Name::parse(name).ok());
         let (Ok(principal), Some(name)) = (principal, name) else {
             return Outcome::Failed { problem: crate::jobs::internal_problem() };
         };
-        match self.run(&principal, &name, Some(job.id), now).await {
+        match self.run(&principal, &name, Some(job.id), counted, now).await {
             Ok(_) => Outcome::Succeeded { result: Some(result(&name)), meta: None },
             Err(error) if error.is_transient() => {
                 Outcome::Retry { at: now + TimeDelta::seconds(5), problem: error.problem() }
@@ -116,8 +128,10 @@ impl crate::jobs::Handler for Materialise {
     }
 
     async fn run(&self, job: &Job, run: &Run) -> Outcome {
+        let counted = Counted::default();
         tokio::select! {
-            outcome = self.run_job(job, Utc::now()) => outcome,
+            outcome = self.run_job(job, &counted, Utc::now()) => outcome,
+            () = counted.tell(run) => Outcome::Cancelled,
             () = run.cancelled().cancelled() => Outcome::Cancelled,
         }
     }
