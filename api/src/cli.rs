@@ -1,10 +1,11 @@
 //! The verbs and their arguments. Secrets are never arguments: they come from files or the environment.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
+
+use crate::config::Listen;
 
 /// The front of a data lake: region aggregates over REST, and customers' own data joined with them.
 #[derive(Parser)]
@@ -19,7 +20,7 @@ pub enum Verb {
     /// Makes a sample lake with simulated sources, serves it, and prints what to try
     Demo(DemoArgs),
     /// Serves the lake of a configuration
-    Serve(ConfigArgs),
+    Serve(ServeArgs),
     /// Brings the catalog database to this program's schema
     Migrate(ConfigArgs),
     /// Judges a configuration without starting anything
@@ -50,18 +51,27 @@ pub struct DemoArgs {
     /// Folder of everything the demo makes
     #[arg(long, value_name = "DIR", default_value = ".lakefront")]
     pub data: PathBuf,
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    /// Address to listen on, such as localhost:8080 [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<Listen>,
     /// Regions of the lake
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub regions: u32,
     /// Years of daily weather and market
     #[arg(long, value_name = "Y", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub years: u32,
-    /// Further settings; the demo's own go before
+    /// Further settings, also as LAKEFRONT__SECTION__KEY; the demo's own folders go before
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Address to listen on; goes before server.listen
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<Listen>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 #[derive(Args)]
@@ -98,13 +108,19 @@ pub struct BackfillArgs {
 
 #[derive(Subcommand)]
 pub enum CustomerVerb {
+    /// Lists customers
+    List {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Adds a customer with a workspace and a first key
     Add {
+        /// Name for people, such as "Initech Ltd."
         name: String,
         /// Schema name of the workspace; the name, if it can be one
-        #[arg(long)]
+        #[arg(long, value_name = "SLUG")]
         workspace: Option<String>,
-        /// Scopes of the first key, with commas between
+        /// Scopes of the first key, of read, write and admin, with commas between
         #[arg(long, default_value = "read,write")]
         scopes: String,
         #[command(flatten)]
@@ -114,29 +130,44 @@ pub enum CustomerVerb {
 
 #[derive(Subcommand)]
 pub enum KeyVerb {
+    /// Lists the keys of a workspace, without their secrets
+    List {
+        /// Slug of the workspace, as `customer list` tells it
+        #[arg(long, value_name = "SLUG")]
+        workspace: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Makes a key of a workspace and shows it once
     Create {
-        #[arg(long)]
+        /// Slug of the workspace, as `customer list` tells it
+        #[arg(long, value_name = "SLUG")]
         workspace: String,
-        /// With commas between
+        /// Of read, write and admin, with commas between
         #[arg(long, default_value = "read")]
         scopes: String,
-        #[arg(long, default_value = "")]
+        /// A note for people
+        #[arg(long, value_name = "TEXT", default_value = "")]
         label: String,
-        /// RFC 3339; never, if absent
-        #[arg(long)]
+        /// RFC 3339, such as 2027-01-31T00:00:00Z; never, if absent
+        #[arg(long, value_name = "INSTANT")]
         expires_at: Option<DateTime<Utc>>,
         #[command(flatten)]
         config: ConfigArgs,
     },
     /// Revokes a key of a workspace
     Revoke {
+        /// Id of the key, as `key list` tells it
         id: String,
-        #[arg(long)]
+        /// Slug of the workspace, as `customer list` tells it
+        #[arg(long, value_name = "SLUG")]
         workspace: String,
         #[command(flatten)]
         config: ConfigArgs,
     },
     /// Writes a new signing key (Ed25519, PKCS 8) to a file
-    Signing { file: PathBuf },
+    Signing {
+        /// File to make, readable by its owner only; one that is there is left alone
+        file: PathBuf,
+    },
 }

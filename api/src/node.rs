@@ -11,6 +11,6 @@ mod serving;
 mod store;
 mod upkeep;
 
-pub use ground::{Ground, connect, is_transient};
+pub use ground::{Ground, connect, folder_of, is_transient, words};
 pub use serving::Node;
 pub use store::Store;

@@ -3,6 +3,7 @@
 pub mod arrive;
 pub mod customer;
 pub mod demo;
+mod hold;
 pub mod key;
 mod logging;
 pub mod openapi;
@@ -11,7 +12,6 @@ pub mod serve;
 pub mod status;
 pub mod worker;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -38,15 +38,15 @@ pub fn run(verb: Verb) -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("lakefront: {error:#}");
-    let again = error.downcast_ref::<Transient>().is_some() || node::is_transient(error);
+    eprintln!("lakefront: {}", node::words(error));
+    let again = error.is::<Transient>() || error.is::<hold::InUse>() || node::is_transient(error);
     if again { ExitCode::from(TRY_AGAIN) } else { ExitCode::FAILURE }
 }
 
 fn start(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Demo(args) => demo::run(args),
-        Verb::Serve(args) => serve::run(read(&args)?),
+        Verb::Serve(args) => serve::run(args),
         Verb::Migrate(args) => serve::migrate(&read(&args)?),
         Verb::Check(args) => serve::check(&read(&args)?),
         Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for),
@@ -61,13 +61,17 @@ fn start(verb: Verb) -> anyhow::Result<()> {
 
 /// Reads the configuration and starts the log.
 fn read(args: &ConfigArgs) -> anyhow::Result<Config> {
-    read_file(args.config.as_deref())
+    let config = config::load("", args.config.as_deref())?;
+    start_log(&config);
+    Ok(config)
 }
 
-fn read_file(file: Option<&Path>) -> anyhow::Result<Config> {
-    let config = config::load(file)?;
+/// Starts the log, and says in it which variables look like settings and are none.
+fn start_log(config: &Config) {
     logging::start(&config.log);
-    Ok(config)
+    for variable in config::strangers() {
+        tracing::warn!(variable, "the variable is ignored: settings are called LAKEFRONT__SECTION__KEY");
+    }
 }
 
 /// The runtime of HTTP, or of a verb's one task.

@@ -1,18 +1,19 @@
 //! One struct a topic. Every field has a default; the units are in the names.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Hidden};
+use super::{ConfigError, Hidden, Listen};
 
 /// `[server]`: the listening side.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    pub listen: SocketAddr,
+    /// `HOST:PORT`.
+    pub listen: Listen,
     /// Name of this node among those that share the database.
     pub node: String,
     /// Threads that speak HTTP; 0: as many as cores.
@@ -39,7 +40,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: Listen::default(),
             node: "local".into(),
             threads: 0,
             max_connections: 10_000,
@@ -96,7 +97,7 @@ impl Database {
         if known.iter().any(|scheme| self.url.reveal().starts_with(scheme)) {
             return self.check_password();
         }
-        Err(ConfigError::Value { key: "database.url", reason: "starts with sqlite: or postgres:".into() })
+        Err(ConfigError::Value { key: "database.url", reason: "must start with sqlite: or postgres:".into() })
     }
 
     /// A password that travels to another machine must be one.
@@ -141,6 +142,28 @@ fn texts<'de, D: serde::Deserializer<'de>>(values: D) -> Result<BTreeMap<String,
     };
     let values = BTreeMap::<String, Scalar>::deserialize(values)?;
     Ok(values.into_iter().map(|(key, value)| (key, Hidden::new(text(value)))).collect())
+}
+
+/// Schemes of the stores that `lake` opens.
+const STORES: &[&str] = &["file", "memory", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
+
+impl Storage {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |reason: String| Err(ConfigError::Value { key: "storage.url", reason });
+        let Some((scheme, rest)) = self.url.split_once("://") else {
+            return if self.url.is_empty() { refuse("is empty".into()) } else { Ok(()) };
+        };
+        if !STORES.contains(&scheme) {
+            return refuse(format!("names no store: a folder, or one of {}", STORES.join(", ")));
+        }
+        if !matches!(scheme, "file" | "memory") && matches!(rest.chars().next(), None | Some('/')) {
+            return refuse(format!("names no bucket: {scheme}://bucket/prefix is the form"));
+        }
+        if url::Url::parse(&self.url).is_err() {
+            return refuse("is no URL".into());
+        }
+        Ok(())
+    }
 }
 
 impl Default for Storage {
@@ -341,5 +364,15 @@ pub enum LogFormat {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), format: LogFormat::Json, access: true }
+    }
+}
+
+impl Log {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |error: tracing_subscriber::filter::ParseError| ConfigError::Value {
+            key: "log.filter",
+            reason: format!("is no filter such as `info` or `warn,lakefront=debug`: {error}"),
+        };
+        tracing_subscriber::EnvFilter::try_new(&self.filter).map(drop).map_err(refuse)
     }
 }

@@ -4,6 +4,7 @@
 //! What the HTTP library answers by itself (a head that is no HTTP, too large or too late) has a bare status and no
 //! problem body, and the connection is closed.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::front::Front;
+use crate::config::Listen;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Limits of the transport.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +32,38 @@ pub struct Limits {
     pub head_time: Duration,
     /// How long running requests may take after the shutdown began.
     pub grace: Duration,
+}
+
+/// An address that is this process's own from now on; whoever connects is refused until it is opened.
+pub struct Door {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Door {
+    /// Takes the first address of the name that is free. Errors: the name is unknown, or the last address's own.
+    pub async fn take(listen: &Listen) -> io::Result<Self> {
+        let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in lookup_host(listen.as_str()).await? {
+            match bound(address) {
+                Ok(door) => return Ok(door),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Lets connections in. Errors: another process was faster.
+    pub fn open(self) -> io::Result<(TcpListener, SocketAddr)> {
+        Ok((self.socket.listen(BACKLOG)?, self.address))
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<Door> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?; // connections of the server before may still be closing
+    socket.bind(address)?;
+    Ok(Door { address: socket.local_addr()?, socket })
 }
 
 /// Serves until `stop` is cancelled, then waits for what is running.

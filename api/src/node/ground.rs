@@ -40,7 +40,7 @@ pub async fn patiently<T>(step: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::
     loop {
         match step().await {
             Err(error) if is_transient(&error) && began.elapsed() < PATIENCE => {
-                tracing::warn!(error = format!("{error:#}"), "the database is not ready; trying again");
+                tracing::warn!(error = words(&error), "the database is not ready; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
             done => return done,
@@ -52,6 +52,13 @@ pub async fn patiently<T>(step: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::
 pub fn is_transient(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<database::Error>());
     causes.any(database::Error::is_transient)
+}
+
+/// An error and its causes in one line. What a cause repeats of the one before is left out: some libraries tell theirs twice.
+pub fn words(error: &anyhow::Error) -> String {
+    let texts = error.chain().map(ToString::to_string);
+    let join = |told: String, text: String| if told.ends_with(&text) { told } else { format!("{told}: {text}") };
+    texts.reduce(join).unwrap_or_default()
 }
 
 /// Connects to the catalog database; the folder of an SQLite file is made.

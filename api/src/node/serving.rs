@@ -16,7 +16,6 @@ use ingest::materialise::Materialise;
 use ingest::recovery::Recovery;
 use ingest::upload::{DecodeCaps, Uploads, UploadsConfig};
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::{Pool, PoolConfig};
@@ -29,7 +28,7 @@ use crate::document;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::cors::Cors;
 use crate::middleware::front::{Front, Patience};
-use crate::middleware::listener::{self, Limits};
+use crate::middleware::listener::{self, Door, Limits};
 use crate::middleware::meters::{self, ServerMeters};
 use crate::router;
 use crate::state::{self, App, Parts};
@@ -87,12 +86,11 @@ impl Node {
         Ok(Self { app, store, front, runner, tasks, stop, limits: transport(config) })
     }
 
-    /// Listens and answers from now on, in a task. Errors: the address is taken.
-    pub async fn listen(&mut self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-        let bound = listener.local_addr()?;
+    /// Listens and answers from now on, in a task. Errors: the address is taken after all.
+    pub fn listen(&mut self, door: Door) -> anyhow::Result<SocketAddr> {
+        let (listener, address) = door.open().context("listen")?;
         self.tasks.spawn(listener::serve(listener, Arc::clone(&self.front), self.limits, self.stop.clone()));
-        Ok(bound)
+        Ok(address)
     }
 
     /// Catches up with what the sources left, warms the regions, and says that it is ready.
@@ -130,6 +128,7 @@ impl Node {
             tracing::warn!(%error, "when keys were last used could not be noted");
         }
         self.app.db.close().await;
+        tracing::info!("stopped");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The lake, its catalog, and everything that writes to them.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ impl Store {
     /// Opens everything, makes the tables of the lake exist, finishes or clears what a killed process left.
     /// Errors: what cannot be opened, with its topic.
     pub async fn open(config: &Config, lakefile: Arc<Lakefile>) -> anyhow::Result<Self> {
+        same_lake(&config.lake.state, &lakefile.name)?;
         let ground = Ground::open(config).await?;
         let lake = Lake::open(lake_settings(config)?).await.context("storage")?;
         let catalog = patiently(async || {
@@ -94,6 +96,28 @@ impl Store {
             Some(path) => Lakefile::read(path).with_context(|| format!("lake {}", path.display())),
         }
     }
+}
+
+/// Remembers the lake's name beside its sources, and refuses another one: the tables of one lake would get the regions
+/// and sources of the other.
+fn same_lake(state: &Path, name: &str) -> anyhow::Result<()> {
+    let file = state.join("lake-name");
+    let before = match std::fs::read_to_string(&file) {
+        Ok(before) => before,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            std::fs::create_dir_all(state)
+                .with_context(|| format!("lake.state: make {}", state.display()))?;
+            return std::fs::write(&file, name).with_context(|| format!("write {}", file.display()));
+        }
+        Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
+    };
+    anyhow::ensure!(
+        before.trim() == name,
+        "this lake was made as `{}` and the configuration says `{name}`: lake.file must name the same definition \
+         (a demo's is in its lakefront.toml: --config DIR/lakefront.toml)",
+        before.trim()
+    );
+    Ok(())
 }
 
 fn lake_settings(config: &Config) -> anyhow::Result<LakeConfig> {

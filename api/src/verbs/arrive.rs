@@ -14,7 +14,7 @@ use crate::verbs::{Transient, print, runtime};
 pub fn run(config: &Config, name: &str, day: Option<NaiveDate>) -> anyhow::Result<()> {
     let now = day.map_or_else(Utc::now, end_of);
     with_store(config, async |store| {
-        let ran = store.arrivals.run_once(name, now).await.map_err(told)?;
+        let ran = store.arrivals.run_once(name, now).await.map_err(|error| known(store, told(error)))?;
         print(&ran)
     })
 }
@@ -27,7 +27,8 @@ pub fn backfill(config: &Config, source: &str, days: (NaiveDate, NaiveDate)) -> 
     with_store(config, async |store| {
         let bar = Bar::new();
         let grains = [Grain::Hour, Grain::Day];
-        let ran = store.arrivals.backfill(source, days, &grains, &bar, Utc::now()).await.map_err(told)?;
+        let ran = store.arrivals.backfill(source, days, &grains, &bar, Utc::now()).await;
+        let ran = ran.map_err(|error| known(store, told(error)))?;
         bar.finish();
         print(&ran)
     })
@@ -69,6 +70,16 @@ fn told(error: SourceError) -> anyhow::Error {
         return Transient(error.to_string()).into();
     }
     error.into()
+}
+
+/// Adds the names there are to the refusal of one there is not.
+fn known(store: &Store, error: anyhow::Error) -> anyhow::Error {
+    if !matches!(error.downcast_ref(), Some(SourceError::Unknown { .. })) {
+        return error;
+    }
+    let sources: Vec<&str> = store.lakefile.sources.keys().map(String::as_str).collect();
+    let models: Vec<String> = store.lakefile.models.iter().map(|model| model.table.to_string()).collect();
+    anyhow::anyhow!("{error}; sources: {}; models: {}", sources.join(", "), models.join(", "))
 }
 
 /// The last moment of a UTC day, or now for today.

@@ -1,24 +1,47 @@
-//! `customer add`: a customer with a workspace and a first key, shown once.
+//! `customer list`, and `customer add`: a customer with a workspace and a first key, shown once.
 
 use anyhow::Context;
+use auth::{Customer, Status};
 use chrono::Utc;
 use identity::{Scopes, Slug};
 use serde_json::json;
 
 use crate::cli::CustomerVerb;
+use crate::config::Config;
 use crate::node::Ground;
 use crate::verbs::{print, read, runtime};
 
 /// Runs the verb. Errors: a name that is taken or cannot be one.
 pub fn run(verb: CustomerVerb) -> anyhow::Result<()> {
-    let CustomerVerb::Add { name, workspace, scopes, config } = verb;
-    let config = read(&config)?;
-    let slug = slug(workspace.as_deref().unwrap_or(&name))?;
-    let scopes = scopes_of(&scopes)?;
+    match verb {
+        CustomerVerb::List { config } => list(&read(&config)?),
+        CustomerVerb::Add { name, workspace, scopes, config } => {
+            let config = read(&config)?;
+            let slug = slug(workspace.as_deref().unwrap_or(&name))?;
+            add(&config, &name, slug, scopes_of(&scopes)?)
+        }
+    }
+}
+
+fn list(config: &Config) -> anyhow::Result<()> {
     runtime(1)?.block_on(async {
-        let ground = Ground::open(&config).await?;
+        let ground = Ground::open(config).await?;
+        let customers = ground.auth.list_customers().await?;
+        let one = |customer: &Customer| {
+            json!({"id": customer.id, "name": customer.name, "workspace": customer.slug,
+                   "suspended": customer.status == Status::Suspended, "created_at": customer.created_at})
+        };
+        print(&json!({"customers": customers.iter().map(one).collect::<Vec<_>>()}))?;
+        ground.db.close().await;
+        Ok(())
+    })
+}
+
+fn add(config: &Config, name: &str, slug: Slug, scopes: Scopes) -> anyhow::Result<()> {
+    runtime(1)?.block_on(async {
+        let ground = Ground::open(config).await?;
         let now = Utc::now();
-        let customer = ground.auth.add_customer(&name, slug, now).await?;
+        let customer = ground.auth.add_customer(name, slug, now).await?;
         let key = ground.auth.create_key(customer.workspace, scopes, "first key", None, now).await?;
         print(&json!({"id": customer.id, "name": customer.name, "workspace": customer.slug, "api_key": key.key.expose()}))?;
         ground.db.close().await;

@@ -1,13 +1,14 @@
-//! `key create`, `key revoke` and `key signing`.
+//! `key list`, `key create`, `key revoke` and `key signing`.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
+use auth::KeyInfo;
 use chrono::Utc;
 use identity::{KeyId, Slug, WorkspaceId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::customer::scopes_of;
 use crate::cli::KeyVerb;
@@ -20,6 +21,15 @@ pub fn run(verb: KeyVerb) -> anyhow::Result<()> {
         KeyVerb::Signing { file } => {
             write_signing_key(&file)?;
             print(&json!({"file": file}))
+        }
+        KeyVerb::List { workspace, config } => {
+            let config = read(&config)?;
+            runtime(1)?.block_on(async {
+                let ground = Ground::open(&config).await?;
+                let keys = ground.auth.list_keys(find(&ground, &workspace).await?).await?;
+                let told = keys.iter().map(told).collect::<Vec<_>>();
+                print(&json!({"workspace": workspace, "keys": told}))
+            })
         }
         KeyVerb::Create { workspace, scopes, label, expires_at, config } => {
             let (config, scopes) = (read(&config)?, scopes_of(&scopes)?);
@@ -41,6 +51,11 @@ pub fn run(verb: KeyVerb) -> anyhow::Result<()> {
             })
         }
     }
+}
+
+fn told(key: &KeyInfo) -> Value {
+    json!({"id": key.id, "label": key.label, "scopes": key.scopes, "created_at": key.created_at,
+           "expires_at": key.expires_at, "revoked_at": key.revoked_at, "last_used_at": key.last_used_at})
 }
 
 async fn find(ground: &Ground, slug: &str) -> anyhow::Result<WorkspaceId> {

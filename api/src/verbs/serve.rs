@@ -3,16 +3,21 @@
 use anyhow::Context;
 use serde_json::json;
 
+use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::node::{Node, Store, connect};
-use crate::verbs::{print, runtime};
+use crate::verbs::{hold, print, read, runtime};
 
 /// Serves until a signal.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let mut config = read(&args.config)?;
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
     runtime(config.server.threads)?.block_on(async {
-        let store = Store::open(&config, Store::lakefile(&config)?).await?;
+        let lakefile = Store::lakefile(&config)?;
+        let (door, _locks) = hold::take(&config).await?;
+        let store = Store::open(&config, lakefile).await?;
         let mut node = Node::open(&config, store).await?;
-        let address = node.listen(config.server.listen).await?;
+        let address = node.listen(door)?;
         tracing::info!(%address, "listening");
         node.ready(config.lake.sources).await?;
         tracing::info!(%address, "ready");

@@ -1,8 +1,11 @@
-//! `status`: what the lake holds and how fresh it is.
+//! `status`: what the lake holds and how fresh it is; a table for people, JSON for programs.
+#![expect(clippy::print_stdout, reason = "the answer of the verb")]
+
+use std::io::IsTerminal;
 
 use anyhow::Context;
-use catalog::Catalog;
-use chrono::Utc;
+use catalog::{Catalog, Table};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -16,18 +19,63 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         let catalog =
             Catalog::open(ground.db.clone(), catalog::Config::default()).await.context("catalog")?;
         let customers = ground.auth.list_customers().await?.len();
-        print(&json!({"tables": tables(&catalog), "customers": customers}))?;
+        let (moment, now) = (catalog.moment(), Utc::now());
+        let tables = moment.platform_tables();
+        if std::io::stdout().is_terminal() {
+            println!("{}\n\ncustomers: {customers}", aligned(tables.iter().map(|table| line(table, now))));
+        } else {
+            let tables: Vec<Value> = tables.iter().map(|table| entry(table, now)).collect();
+            print(&json!({"tables": tables, "customers": customers}))?;
+        }
         ground.db.close().await;
         Ok(())
     })
 }
 
-fn tables(catalog: &Catalog) -> Vec<Value> {
-    let now = Utc::now();
-    let tables = catalog.moment();
-    let one = |table: &std::sync::Arc<catalog::Table>| {
-        json!({"table": table.name, "version": table.version, "rows": table.rows, "bytes": table.bytes,
-               "updated_at": table.updated_at, "overdue": table.overdue(now)})
+fn entry(table: &Table, now: DateTime<Utc>) -> Value {
+    json!({"table": table.name, "version": table.version, "rows": table.rows, "bytes": table.bytes,
+           "updated_at": table.updated_at, "overdue": table.overdue(now)})
+}
+
+type Line = [String; 6];
+
+fn line(table: &Table, now: DateTime<Utc>) -> Line {
+    [
+        table.name.to_string(),
+        table.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+        table.rows.to_string(),
+        table.bytes.to_string(),
+        table.updated_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        if table.overdue(now) { "overdue".to_owned() } else { String::new() },
+    ]
+}
+
+/// Columns under their heads; numbers to the right.
+fn aligned(lines: impl Iterator<Item = Line>) -> String {
+    let head = ["table", "version", "rows", "bytes", "updated at", ""].map(str::to_owned);
+    let all: Vec<Line> = [head].into_iter().chain(lines).collect();
+    let widths: [usize; 6] =
+        std::array::from_fn(|n| all.iter().map(|line| line[n].chars().count()).max().unwrap_or(0));
+    let one = |line: &Line| {
+        let cells = line.iter().zip(widths).enumerate().map(|(n, (cell, width))| match n {
+            1..=3 => format!("{cell:>width$}"),
+            _ => format!("{cell:<width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    tables.platform_tables().iter().map(one).collect()
+    all.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_their_heads() {
+        let row = ["weather.daily", "12", "1500", "9", "2026-01-31T00:00:00Z", "overdue"].map(str::to_owned);
+        let text = aligned([row].into_iter());
+        let starts: Vec<_> = text.lines().map(|line| line.find("20").or(line.find("updated"))).collect();
+        assert_eq!(starts[0], starts[1], "{text}");
+        assert!(text.contains("     12  1500      9"), "{text}");
+    }
 }

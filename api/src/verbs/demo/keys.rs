@@ -1,15 +1,14 @@
 //! The demo's customers and their keys, kept in `demo.json`: made once, and made again where the file is lost.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::Context;
 use auth::Auth;
 use chrono::Utc;
 use identity::{Scope, Scopes, Slug};
 use serde::{Deserialize, Serialize};
+
+use super::files;
 
 const FILE: &str = "demo.json";
 
@@ -42,7 +41,7 @@ pub async fn write(auth: &Auth, folder: &Path, address: SocketAddr) -> anyhow::R
         customers.push(DemoCustomer { name: name.into(), workspace: workspace.into(), api_key });
     }
     let written = Written { url: format!("http://{address}"), admin_key, customers };
-    save(folder, &written)?;
+    files::save(&folder.join(FILE), serde_json::to_string_pretty(&written)?.as_bytes())?;
     Ok(written)
 }
 
@@ -68,15 +67,4 @@ async fn key(
         return Ok(old.to_owned());
     }
     Ok(auth.create_key(workspace, scopes, "demo", None, now).await?.key.expose().to_owned())
-}
-
-/// Whole or not at all, readable by its owner only.
-fn save(folder: &Path, written: &Written) -> anyhow::Result<()> {
-    let (path, draft) = (folder.join(FILE), folder.join("demo.json.new"));
-    let _ = std::fs::remove_file(&draft); // of a start that was cut short
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
-    let mut file = opened.with_context(|| format!("make {}", draft.display()))?;
-    file.write_all(serde_json::to_string_pretty(written)?.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&draft, &path).with_context(|| format!("write {}", path.display()))
 }

@@ -23,10 +23,11 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use toml::{Table, Value};
 
 pub use world::World;
 
-use crate::lakefile::{Lakefile, LakefileError, Period, SourceSpec};
+use crate::lakefile::{Lakefile, LakefileError};
 use crate::sources::{Arrivals, PushError, SourceError};
 use http::Service;
 use state::State;
@@ -39,6 +40,8 @@ const PLACES_PER_ISSUE: usize = 100;
 pub struct DemoConfig {
     /// The sources' folder: the same as of [`crate::sources::ArrivalsConfig`].
     pub folder: PathBuf,
+    /// Where the demo's lake is written at every start, as [`Lakefile::read`] reads it.
+    pub definition: PathBuf,
     pub regions: usize,
     pub years: u32,
     pub events_per_second: u32,
@@ -55,7 +58,7 @@ pub struct Demo {
 /// Why the demo cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    #[error("the built-in lake is broken")]
+    #[error("the demo's lake is broken")]
     Lakefile(#[from] LakefileError),
     #[error("{what} fails")]
     Io {
@@ -81,12 +84,16 @@ impl Demo {
     /// - Errors: no port is free, or the folder cannot be made.
     pub async fn open(config: DemoConfig) -> Result<Self, DemoError> {
         std::fs::create_dir_all(&config.folder).map_err(DemoError::io("making the demo's folder"))?;
-        let lakefile = Lakefile::builtin()?.with_first_regions(config.regions);
-        let world = Arc::new(World::new(lakefile.gazetteer.chosen()));
+        let places = Lakefile::builtin()?.with_first_regions(config.regions);
+        let world = Arc::new(World::new(places.gazetteer.chosen()));
         let served = Arc::clone(&world);
         let answers = Arc::new(move |target: &str| service::body(&served, target, Utc::now()));
         let service = Service::start(answers).await.map_err(DemoError::io("the weather service"))?;
-        let lakefile = Arc::new(simulated(&lakefile, &service.url()));
+        let url = service.url();
+        let simulated = |lake: &mut Table| simulated(lake, config.regions, &url);
+        Lakefile::write_builtin(&config.definition, simulated)
+            .map_err(DemoError::io("writing the demo's lake"))?;
+        let lakefile = Lakefile::read(&config.definition)?;
         Ok(Self { config, world, lakefile, _service: service })
     }
 
@@ -116,23 +123,37 @@ impl Demo {
     }
 }
 
-fn simulated(lakefile: &Lakefile, url: &str) -> Lakefile {
-    let mut lakefile = lakefile.clone();
-    let many = lakefile.gazetteer.chosen().len() > PLACES_PER_ISSUE;
-    for source in lakefile.sources.values_mut() {
-        match source {
-            SourceSpec::Weather(weather) => {
-                weather.forecast_url = format!("{url}/v1/forecast");
-                weather.archive_url = format!("{url}/v1/archive");
-                weather.allow_private = true;
-                weather.pause_ms = 0;
-                weather.forecast_every = Period(std::time::Duration::from_secs(60));
-                weather.locations_per_issue = many.then_some(PLACES_PER_ISSUE);
-            }
-            // The simulated partner renames whole files into place.
-            SourceSpec::Files(files) => files.settle_ms = 0,
-            SourceSpec::Events(_) => {}
+/// The default lake's definition with the simulated service behind source C, under a name of its own: other regions and
+/// sources must not be taken for these.
+fn simulated(lake: &mut Table, regions: usize, url: &str) {
+    lake.insert("name".into(), "weather-market-demo".into());
+    lake.insert("regions".into(), Value::Integer(regions.try_into().unwrap_or(i64::MAX)));
+    let sources = lake.get_mut("sources").and_then(Value::as_table_mut);
+    for source in sources.into_iter().flatten().filter_map(|(_, source)| source.as_table_mut()) {
+        let kind = source.get("kind").and_then(Value::as_str).unwrap_or_default();
+        for (key, value) in settings(kind, regions, url) {
+            source.insert(key.into(), value);
         }
     }
-    lakefile
+}
+
+/// What a simulated source of a kind is declared with.
+fn settings(kind: &str, regions: usize, url: &str) -> Vec<(&'static str, Value)> {
+    let issue = i64::try_from(PLACES_PER_ISSUE).ok().filter(|_| regions > PLACES_PER_ISSUE);
+    match kind {
+        "weather" => [
+            Some(("forecast_url", Value::String(format!("{url}/v1/forecast")))),
+            Some(("archive_url", Value::String(format!("{url}/v1/archive")))),
+            Some(("allow_private", true.into())),
+            Some(("pause_ms", 0.into())),
+            Some(("forecast_every", "60s".into())),
+            issue.map(|places| ("locations_per_issue", places.into())),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        // The simulated partner renames whole files into place.
+        "files" => vec![("settle_ms", 0.into())],
+        _ => Vec::new(),
+    }
 }

@@ -57,6 +57,8 @@ struct Written {
     areas: BTreeMap<String, String>,
     sources: BTreeMap<String, SourceSpec>,
     tables: Vec<TableSpec>,
+    /// Places that are regions from the start: the first of `regions.csv`, and beyond it simulated ones. Absent: all.
+    regions: Option<usize>,
 }
 
 /// Why a lake cannot be used as it is written.
@@ -68,8 +70,9 @@ pub enum LakefileError {
         #[source]
         source: std::io::Error,
     },
+    /// The reader's own words, which tell line and reason.
     #[error("lake.toml: {0}")]
-    Toml(#[from] Box<toml::de::Error>),
+    Toml(Box<toml::de::Error>),
     #[error("regions.csv, line {line}: {reason}")]
     Region { line: u64, reason: String },
     #[error("lake.toml: {0}")]
@@ -82,6 +85,21 @@ impl Lakefile {
     /// The default lake `weather-market`, as built into this binary.
     pub fn builtin() -> Result<Arc<Self>, LakefileError> {
         Self::assemble(builtin::LAKE, builtin::REGIONS, builtin_models()).map(Arc::new)
+    }
+
+    /// Writes the default lake into a folder, with a definition that is changed: what [`Lakefile::read`] reads.
+    /// - Errors: those of the file system.
+    pub fn write_builtin(folder: &Path, change: impl FnOnce(&mut toml::Table)) -> std::io::Result<()> {
+        let mut lake: toml::Table = builtin::LAKE.parse().map_err(std::io::Error::other)?;
+        change(&mut lake);
+        let own = [("lake.toml", lake.to_string()), ("regions.csv", builtin::REGIONS.to_string())];
+        let files = own.into_iter().map(|(file, text)| (file.to_string(), text)).chain(builtin_models());
+        for (file, text) in files {
+            let path = folder.join(file);
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            std::fs::write(path, text)?;
+        }
+        Ok(())
     }
 
     /// A lake from a folder of its own, or from the `lake.toml` in it. Without `models/` it has the built-in models.
@@ -107,7 +125,8 @@ impl Lakefile {
     }
 
     fn assemble(lake: &str, regions: &str, models: Vec<(String, String)>) -> Result<Self, LakefileError> {
-        let written: Written = toml::from_str(lake).map_err(Box::new)?;
+        let written: Written = toml::from_str(lake).map_err(|error| LakefileError::Toml(Box::new(error)))?;
+        let known = Gazetteer::parse(regions)?;
         let models = models
             .into_iter()
             .map(|(file, text)| Model::parse(&file, &text))
@@ -119,7 +138,7 @@ impl Lakefile {
             areas: written.areas,
             tables: written.tables,
             sources: written.sources,
-            gazetteer: Gazetteer::parse(regions)?,
+            gazetteer: written.regions.map_or_else(|| known.clone(), |n| known.first(n)),
             models: in_order(models)?,
         };
         lakefile.check()?;
@@ -216,6 +235,17 @@ mod tests {
         assert_eq!(builtin.models.len(), read.models.len());
         assert_eq!(builtin.currency, "EUR");
         assert!(builtin.gazetteer.places().len() >= 100);
+    }
+
+    #[test]
+    fn a_written_lake_is_read_as_the_built_in_one_with_its_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let few = |lake: &mut toml::Table| drop(lake.insert("regions".into(), 3.into()));
+        Lakefile::write_builtin(folder.path(), few).unwrap();
+        let (builtin, read) = (Lakefile::builtin().unwrap(), Lakefile::read(folder.path()).unwrap());
+        assert_eq!((&builtin.tables, &builtin.sources), (&read.tables, &read.sources));
+        assert_eq!(builtin.models.len(), read.models.len());
+        assert_eq!(read.gazetteer, builtin.gazetteer.first(3));
     }
 
     #[test]
