@@ -61,7 +61,27 @@ async fn a_ragged_row_is_named_by_its_number() {
     let Some(problem) = refused(file("bad.csv", "a,b\n1,2\n3,4,5\n"), 422, "file-malformed").await else {
         return;
     };
-    assert_eq!(problem.errors[0]["row"], 2, "{problem:?}");
+    assert_eq!(
+        (&problem.errors[0]["row"], &problem.errors[0]["line"]),
+        (&json!(2), &json!(3)),
+        "{problem:?}"
+    );
+    assert_eq!(problem.detail, "row 2: the record has 3 values where the header has 2 (`a`, `b`)");
+}
+
+#[tokio::test]
+async fn an_unclosed_quote_and_foreign_columns_are_told_in_words_that_help() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let open = acme.upload("open", "a,b\n1,\"x\ny\"\n2,\"two\n").await.problem(422, "file-malformed");
+    assert_eq!(open.detail, "row 2: the record opens a quote that is never closed");
+    assert_eq!(open.errors[0]["line"], 4);
+    acme.upload("stock", "sku,n\na,1\n").await.created();
+    let append = Upload::new("stock", "sku,count\nb,2\n").field("mode", "append");
+    let problem = acme.upload_form(append).await.problem(422, "schema-mismatch");
+    assert_eq!(problem.detail, "the dataset has no column `count`, and the file has no column `n`");
+    let named: Vec<_> = problem.errors.iter().map(|error| error["column"].clone()).collect();
+    assert_eq!(named, [json!("count"), json!("n")]);
+    assert_eq!(acme.sql("SELECT count(*) AS n FROM my.stock").await.data(), json!([{"n": 1}]));
 }
 
 #[tokio::test]

@@ -177,3 +177,53 @@ async fn versions_list_every_commit_and_as_of_reads_an_older_one() {
     assert_eq!(acme.post("/v1/sql", body).await.data(), json!([{"s": 1}]));
     assert_eq!(acme.sql("SELECT sum(a) AS s FROM my.hist").await.data(), json!([{"s": 3}]));
 }
+
+#[tokio::test]
+async fn a_german_csv_has_a_decimal_comma_where_it_shows_one_and_is_asked_about_where_it_does_not() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let shown =
+        acme.upload("shown", "menge;preis;anteil\n1.234;12,5;12,5%\n500;1.234,56;3%\n").await.created();
+    let named = |types: [&str; 3]| {
+        ["menge", "preis", "anteil"]
+            .into_iter()
+            .zip(types)
+            .map(|(n, t)| (n.to_owned(), t.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(types(&shown["data"]), named(["bigint", "double", "text"]));
+    let rows = acme.get("/v1/tables/my/shown/rows?order=menge").await.data();
+    assert_eq!(rows[1], json!({"menge": 1234, "preis": 12.5, "anteil": "12,5%"}));
+
+    let csv = "a;b\n1.234;5\n";
+    let asked = acme.upload("asked", csv).await.created();
+    assert_eq!(types(&asked["data"])[0].1, "text");
+    let note = asked["data"]["columns"][0]["note"].as_str().unwrap_or_default();
+    assert!(note.contains("1.234") && note.contains("`decimal`"), "{note}");
+    for (name, decimal, value) in [("point", "point", json!(1.234)), ("comma", "comma", json!(1234))] {
+        acme.upload_form(Upload::new(name, csv).field("decimal", decimal)).await.created();
+        assert_eq!(acme.sql(&format!("SELECT a FROM my.{name}")).await.data(), json!([{"a": value}]));
+    }
+    let typed = Upload::new("typed", "a;b\n1.234,5;x\n").field("types", r#"{"a": "decimal(10,2)"}"#);
+    acme.upload_form(typed).await.created();
+    assert_eq!(acme.sql("SELECT a FROM my.typed").await.data(), json!([{"a": "1234.50"}]));
+    let unclear = Upload::new("unclear", csv).field("types", r#"{"a": "double"}"#);
+    let problem = acme.upload_form(unclear).await.problem(422, "file-malformed");
+    assert!(problem.detail.contains("`decimal`"), "{problem:?}");
+    acme.upload_form(Upload::new("wrong", csv).field("decimal", "dot")).await.problem(400, "invalid-body");
+}
+
+#[tokio::test]
+async fn a_column_that_nearly_is_of_a_narrower_type_says_why_it_is_text() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let upload = || {
+        Upload::new("nearly", "n,day,word\n1,2026-01-01,a\n2,,b\nabc,soon,c\n3,2026-01-02,4\n")
+            .idempotency_key("the-same-note-again")
+    };
+    let made = acme.upload_form(upload()).await.created();
+    let columns = &made["data"]["columns"];
+    assert_eq!(columns[0]["note"], "text because row 3 is \"abc\"");
+    assert_eq!(columns[1]["note"], "text because row 3 is \"soon\"");
+    assert_eq!(columns[2].get("note"), None);
+    let again = acme.upload_form(upload()).await.created();
+    assert_eq!(&again["data"]["columns"], columns);
+}

@@ -2,6 +2,7 @@
 
 use catalog::Table;
 use chrono::{DateTime, Utc};
+use ingest::upload::Notes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +26,10 @@ pub struct Column {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub description: Option<String>,
+    /// After an upload: why it is text although it looks like numbers or dates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub note: Option<String>,
 }
 
 /// An uploaded file as a table.
@@ -74,6 +79,15 @@ impl From<&Table> for Dataset {
     }
 }
 
+impl Dataset {
+    /// The same with what an upload says of its columns.
+    #[must_use]
+    pub fn noted(mut self, mut notes: Notes) -> Self {
+        self.columns.iter_mut().for_each(|column| column.note = notes.remove(&column.name));
+        self
+    }
+}
+
 /// The columns of a table as they are answered.
 pub fn columns(table: &Table) -> Vec<Column> {
     let column = |column: &catalog::Column| Column {
@@ -83,6 +97,7 @@ pub fn columns(table: &Table) -> Vec<Column> {
         nulls: column.nulls,
         unit: column.unit.clone(),
         description: column.description.clone(),
+        note: None,
     };
     table.columns.iter().map(column).collect()
 }

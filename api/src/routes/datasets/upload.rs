@@ -11,7 +11,7 @@ use chrono::Utc;
 use futures::TryStreamExt;
 use http::{HeaderMap, StatusCode};
 use identity::Name;
-use ingest::upload::{Digest, Format, NewUpload, OnBadRows, Staged, UploadMode, Uploaded};
+use ingest::upload::{DecimalMark, Digest, Format, NewUpload, OnBadRows, Staged, UploadMode, Uploaded};
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
@@ -41,6 +41,8 @@ pub struct UploadForm {
     /// JSON object of column and type, where the inferred type is not wanted.
     #[schema(example = r#"{"sold": "bigint"}"#)]
     types: Option<String>,
+    #[schema(value_type = Option<Decimal>, inline)]
+    decimal: Option<String>,
     #[schema(value_type = Option<BadRows>, inline)]
     on_bad_rows: Option<String>,
     #[schema(example = "Sales by region and day")]
@@ -67,6 +69,15 @@ enum FileFormat {
     Ndjson,
     Json,
     Parquet,
+}
+
+/// What stands before the decimals of a CSV file's numbers; told by the whole file if absent.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
+enum Decimal {
+    Point,
+    Comma,
 }
 
 /// `fail` if absent; `reject` sets bad rows aside and goes on.
@@ -115,11 +126,11 @@ pub async fn upload_dataset(
 
 fn answer(uploaded: Uploaded) -> Response {
     match uploaded {
-        Uploaded::Created(table) => {
+        Uploaded::Created(table, notes) => {
             let location = format!("/v1/datasets/{}", table.name.table);
-            One::new(Dataset::from(&*table)).at(StatusCode::CREATED, &location)
+            One::new(Dataset::from(&*table).noted(notes)).at(StatusCode::CREATED, &location)
         }
-        Uploaded::Updated(table) => One::new(Dataset::from(&*table)).ok(),
+        Uploaded::Updated(table, notes) => One::new(Dataset::from(&*table).noted(notes)).ok(),
         Uploaded::Job(job) => Job::accepted(&job),
     }
 }
@@ -131,7 +142,7 @@ struct Fields {
     staged: Option<Staged>,
 }
 
-const NAMES: &[&str] = &["name", "mode", "key", "format", "types", "on_bad_rows", "description"];
+const NAMES: &[&str] = &["name", "mode", "key", "format", "types", "decimal", "on_bad_rows", "description"];
 
 /// Reads the whole form. Errors: the first thing wrong with it.
 async fn read(
@@ -192,6 +203,7 @@ impl Fields {
             key: list(self.texts.remove("key")),
             format: self.word::<Format>("format")?,
             types: self.types()?,
+            decimal: self.word::<DecimalMark>("decimal")?,
             on_bad_rows: self.word::<OnBadRows>("on_bad_rows")?.unwrap_or_default(),
             description: self.texts.remove("description").filter(|text| !text.is_empty()),
             idempotency_key,

@@ -10,7 +10,7 @@ use identity::{JobId, Name, Principal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, NewUpload, StagedFile, Uploaded, Uploads};
+use super::{Error, NewUpload, Notes, StagedFile, Uploaded, Uploads};
 
 /// Whose answers are kept together.
 const ROUTE: &str = "POST /v1/datasets";
@@ -26,9 +26,19 @@ pub(super) struct Key {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub(super) enum Kept {
-    Created { name: Name },
-    Updated { name: Name },
-    Job { id: JobId },
+    Created {
+        name: Name,
+        #[serde(default, skip_serializing_if = "Notes::is_empty")]
+        notes: Notes,
+    },
+    Updated {
+        name: Name,
+        #[serde(default, skip_serializing_if = "Notes::is_empty")]
+        notes: Notes,
+    },
+    Job {
+        id: JobId,
+    },
 }
 
 /// What a key is worth.
@@ -106,8 +116,8 @@ impl Uploads {
     async fn again(&self, file: &StagedFile, kept: serde_json::Value) -> Result<Uploaded, Error> {
         let catalog = self.publisher.catalog();
         match serde_json::from_value(kept).map_err(|error| Error::Internal(Box::new(error)))? {
-            Kept::Created { name } => self.dataset(file, &name).await.map(Uploaded::Created),
-            Kept::Updated { name } => self.dataset(file, &name).await.map(Uploaded::Updated),
+            Kept::Created { name, notes } => Ok(Uploaded::Created(self.dataset(file, &name).await?, notes)),
+            Kept::Updated { name, notes } => Ok(Uploaded::Updated(self.dataset(file, &name).await?, notes)),
             Kept::Job { id } => {
                 let job = catalog.jobs().get(file.workspace, id).await?;
                 job.map(|job| Uploaded::Job(Box::new(job))).ok_or(Error::Conflict)

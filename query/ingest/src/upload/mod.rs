@@ -49,6 +49,9 @@ pub struct NewUpload {
     /// SQL type by column (SQL name or label) that overrides the inferred one.
     #[serde(default)]
     pub types: BTreeMap<String, String>,
+    /// Decimal mark of a CSV file's numbers; found from the whole file if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<DecimalMark>,
     #[serde(default)]
     pub on_bad_rows: OnBadRows,
     #[serde(default)]
@@ -86,6 +89,17 @@ pub enum Format {
     Parquet,
 }
 
+/// What stands before the decimals of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecimalMark {
+    /// `1234.5`
+    #[default]
+    Point,
+    /// `1234,5` or `1.234,5`
+    Comma,
+}
+
 /// What happens to rows that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,13 +111,16 @@ pub enum OnBadRows {
     Reject,
 }
 
+/// Why columns that look like numbers or dates are text, by their SQL names.
+pub type Notes = BTreeMap<String, String>;
+
 /// What became of an upload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Uploaded {
     /// A new dataset.
-    Created(Arc<Table>),
+    Created(Arc<Table>, Notes),
     /// A new version of one.
-    Updated(Arc<Table>),
+    Updated(Arc<Table>, Notes),
     /// It goes on as a job.
     Job(Box<Job>),
 }

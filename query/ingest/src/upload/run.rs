@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, oneshot};
 
-use super::decode::request::Decoded;
+use super::decode::request::{Decoded, DecodedColumn};
 use super::keyed::{Claim, Kept, Key};
 use super::target::{Target, columns};
 use super::task::{Converted, Progress};
-use super::{Error, JOB_KIND, NewUpload, Staged, StagedFile, UploadMode, Uploaded, Uploads};
+use super::{Error, JOB_KIND, NewUpload, Notes, Staged, StagedFile, UploadMode, Uploaded, Uploads};
 use crate::publish::{Finished, Mode, Published, Regions, Rejects, Rows, Write};
 
 /// How often an upsert reads the dataset anew after others changed it.
@@ -113,7 +113,7 @@ impl Uploads {
             run: Arc::default(),
         };
         let outcome = match work.publish().await {
-            Ok(_) => Outcome::Succeeded { result: Some(work.result()), meta: None },
+            Ok(done) => Outcome::Succeeded { result: Some(work.result()), meta: meta(&done) },
             Err(error @ (Error::Busy { .. } | Error::Lake(_) | Error::Catalog(_))) => {
                 return Outcome::Retry { at: now + TimeDelta::seconds(5), problem: problem(&error) };
             }
@@ -263,7 +263,7 @@ impl Work {
         let published = self.uploads.publisher.write(&table, write).await?;
         drop(converted.lease);
         failpoint("upload.after-commit");
-        Ok(answer(created, published))
+        Ok(answer(created, published, notes(&converted.decoded)))
     }
 
     /// For an upsert, the dataset's files at the version that is built upon.
@@ -307,19 +307,22 @@ impl Work {
             rejects: Some(Rejects { count: rejects, rows: converted.rejects.clone() }),
             job: job.map(|id| JobOutcome {
                 id,
-                outcome: Outcome::Succeeded { result: Some(self.result()), meta: None },
+                outcome: Outcome::Succeeded { result: Some(self.result()), meta: noted(&notes(decoded)) },
             }),
-            answer: self.key.as_ref().map(|key| key.answer(&self.file, &self.kept(target, job))),
+            answer: self
+                .key
+                .as_ref()
+                .map(|key| key.answer(&self.file, &self.kept(target, job, notes(decoded)))),
             ..Write::new(Rows::Finished(schema(decoded), files), mode, now)
         })
     }
 
-    fn kept(&self, target: &Target, job: Option<JobId>) -> Kept {
+    fn kept(&self, target: &Target, job: Option<JobId>, notes: Notes) -> Kept {
         let name = self.new.name.clone();
         match (job, &target.table) {
             (Some(id), _) => Kept::Job { id },
-            (None, None) => Kept::Created { name },
-            (None, Some(_)) => Kept::Updated { name },
+            (None, None) => Kept::Created { name, notes },
+            (None, Some(_)) => Kept::Updated { name, notes },
         }
     }
 
@@ -348,9 +351,26 @@ impl Work {
     }
 }
 
-fn answer(created: bool, published: Published) -> Uploaded {
+fn answer(created: bool, published: Published, notes: Notes) -> Uploaded {
     let table: Arc<Table> = published.table;
-    if created { Uploaded::Created(table) } else { Uploaded::Updated(table) }
+    if created { Uploaded::Created(table, notes) } else { Uploaded::Updated(table, notes) }
+}
+
+fn notes(decoded: &Decoded) -> Notes {
+    let note = |column: &DecodedColumn| Some((column.name.clone(), column.note.clone()?));
+    decoded.columns.iter().filter_map(note).collect()
+}
+
+/// What a job's row says beside its result.
+fn noted(notes: &Notes) -> Option<Value> {
+    (!notes.is_empty()).then(|| json!({ "notes": notes }))
+}
+
+fn meta(done: &Uploaded) -> Option<Value> {
+    match done {
+        Uploaded::Created(_, notes) | Uploaded::Updated(_, notes) => noted(notes),
+        Uploaded::Job(_) => None,
+    }
 }
 
 /// How many nulls there are after an upsert, only its files know.
@@ -362,8 +382,7 @@ fn described(mut columns: Vec<catalog::Column>, mode: UploadMode) -> Vec<catalog
 }
 
 fn schema(decoded: &Decoded) -> SchemaRef {
-    let field =
-        |column: &super::decode::request::DecodedColumn| Field::new(&column.name, column.of.arrow(), true);
+    let field = |column: &DecodedColumn| Field::new(&column.name, column.of.arrow(), true);
     Arc::new(Schema::new(decoded.columns.iter().map(field).collect::<Vec<_>>()))
 }
 

@@ -90,6 +90,7 @@ impl Uploads {
             file_name: file.file_name.clone(),
             format: new.format,
             types: new.types.clone(),
+            decimal: new.decimal,
             on_bad_rows: new.on_bad_rows,
             table: target.columns(new.mode),
             key: target.key.clone(),

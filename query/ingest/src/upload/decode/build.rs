@@ -3,6 +3,7 @@
 //! A value that does not fit a type that was only *tried* is a [`Misfit`]: the whole file is looked at again. One that does not fit a type
 //! that was *given* (by the caller, or by the table that rows are added to) is a bad value: its row is refused or set aside.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,6 +16,7 @@ use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Float64Type, Int64Type};
 use super::cells::{Bad, Cell, Grid, Kind, is_null_word, trimmed};
 use super::dates::{Layout, Moment};
 use super::facts::{Reading, is_bool};
+use super::marks::with_point;
 use super::number::{self, Shape};
 use super::types::Type;
 
@@ -187,11 +189,11 @@ impl Nulls {
 
 #[inline]
 fn bigint(text: &[u8], reading: &Reading) -> Option<i64> {
-    if !reading.given {
-        return Shape::of(text).filter(|shape| !shape.is_negative_zero())?.bigint();
-    }
-    let text = lenient(text);
+    let text = &*figures(text, reading)?;
     let shape = Shape::of(text)?;
+    if !reading.given {
+        return if shape.is_negative_zero() { None } else { shape.bigint() };
+    }
     if shape.is_whole() {
         return shape.bigint();
     }
@@ -199,23 +201,27 @@ fn bigint(text: &[u8], reading: &Reading) -> Option<i64> {
     number::decimal(text, 38, 0).and_then(|value| i64::try_from(value).ok())
 }
 
+/// A number as it is written with a decimal point.
+#[inline]
+fn figures<'a>(text: &'a [u8], reading: &Reading) -> Option<Cow<'a, [u8]>> {
+    let text = if reading.given { lenient(text) } else { text };
+    if reading.comma { with_point(text) } else { Some(Cow::Borrowed(text)) }
+}
+
 #[inline]
 fn double(text: &[u8], reading: &Reading) -> Option<f64> {
-    let bare = if reading.given { lenient(text) } else { text };
-    let Some(shape) = Shape::of(bare) else { return number::special(text) };
+    let Some(bare) = figures(text, reading) else { return number::special(text) };
+    let Some(shape) = Shape::of(&bare) else { return number::special(text) };
     let may_round =
         shape.significant > reading.digits || (reading.digits != u16::MAX && shape.is_rounded_by_double());
-    if may_round { None } else { shape.double(bare) }
+    if may_round { None } else { shape.double(&bare) }
 }
 
 #[inline]
 fn decimal(text: &[u8], reading: &Reading, precision: u8, scale: u8) -> Option<i128> {
-    if reading.given {
-        return number::decimal(lenient(text), precision, scale);
-    }
-    let kept =
-        Shape::of(text).is_some_and(|shape| shape.scale <= u16::from(scale) && !shape.is_negative_zero());
-    kept.then(|| number::decimal(text, precision, scale)).flatten()
+    let text = &*figures(text, reading)?;
+    let kept = |shape: Shape| reading.given || (shape.scale <= u16::from(scale) && !shape.is_negative_zero());
+    if Shape::of(text).is_some_and(kept) { number::decimal(text, precision, scale) } else { None }
 }
 
 #[inline]
@@ -261,6 +267,7 @@ fn lenient(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::super::facts::Facts;
+    use super::super::marks::{Found, Written, is_open};
     use super::*;
     use arrow::array::{Array, AsArray};
     use arrow::datatypes::TimestampMicrosecondType;
@@ -300,14 +307,18 @@ mod tests {
             &["0.1234567890123456", "0.12345678901234567"],
             &[" 1 ", "2"],
             &["-0", "1.5"],
+            &["12,5", "1.234", "NaN"],
+            &["12.345.678.901.234.567,25", "1,50"],
+            &["1.234"],
         ] {
             let grid = plain(values);
-            let facts = Facts::of(grid.column(0), &grid.text);
+            let facts = Facts::of(Written::Either, grid.column(0), &grid.text);
+            let found = Found::of(Written::Either, std::slice::from_ref(&facts), b';');
             let mut bad = Vec::new();
-            let array = array(&grid, 0, &facts.reading(), &mut bad).unwrap();
+            let array = array(&grid, 0, &facts.reading(found), &mut bad).unwrap();
             assert_eq!((array.len(), bad.len()), (values.len(), 0), "{values:?}");
             assert_eq!(array.null_count() as u64, facts.nulls, "{values:?}");
-            assert_eq!(array.data_type(), &facts.reading().of.arrow());
+            assert_eq!(array.data_type(), &facts.reading(found).of.arrow());
         }
     }
 
@@ -337,18 +348,27 @@ mod tests {
             "04/13/2026",
             "01/02/2026",
             "20.11.2026",
+            "12,5",
+            "1.234",
+            "1,234",
+            "1.234,5",
+            "12.345.678",
+            "1,50",
         ];
-        for first in values {
-            for second in values {
-                let (start, both) = (plain(&[first]), plain(&[first, second]));
-                let tried = Facts::of(start.column(0), &start.text);
-                if tried.is_undecided() {
-                    continue;
-                }
-                let found = Facts::of(both.column(0), &both.text).reading();
-                let kept = array(&plain(&[second]), 0, &tried.reading(), &mut Vec::new()).is_ok();
-                if kept {
-                    assert_eq!(tried.reading().of, found.of, "{first} then {second}");
+        for delimiter in [b',', b';', b'|'] {
+            let written = Written::of(None, delimiter);
+            let reading = |grid: &Grid| {
+                let facts = [Facts::of(written, grid.column(0), &grid.text)];
+                let found = Found::of(written, &facts, delimiter);
+                let open = written == Written::Either && is_open(&facts);
+                (facts[0].reading(found), open || facts[0].is_undecided(found))
+            };
+            for (first, second) in values.iter().flat_map(|first| values.map(|second| (first, second))) {
+                let (tried, undecided) = reading(&plain(&[first]));
+                let found = reading(&plain(&[first, second])).0;
+                let kept = array(&plain(&[second]), 0, &tried, &mut Vec::new()).is_ok();
+                if kept && !undecided {
+                    assert_eq!((tried.of, tried.comma), (found.of, found.comma), "{first} then {second}");
                 }
             }
         }
@@ -382,5 +402,20 @@ mod tests {
         let noon = 1_795_176_000_000_000;
         let values: Vec<_> = built.as_primitive::<TimestampMicrosecondType>().iter().flatten().collect();
         assert_eq!(values, [noon, noon, noon - 43_200_000_000]);
+    }
+
+    #[test]
+    fn given_numbers_follow_the_decimal_comma() {
+        let grid = plain(&["1.234,50", "+007,25", "12", "12.5", "NaN"]);
+        let mut bad = Vec::new();
+        let comma = Reading { comma: true, ..given(Type::Double) };
+        let doubles = array(&grid, 0, &comma, &mut bad).unwrap();
+        let values: Vec<_> =
+            doubles.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| v.to_string())).collect();
+        assert_eq!(
+            values,
+            ["1234.5", "7.25", "12", "", "NaN"].map(|v| (!v.is_empty()).then(|| v.to_owned()))
+        );
+        assert_eq!(bad.len(), 1);
     }
 }

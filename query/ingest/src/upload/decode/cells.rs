@@ -44,6 +44,11 @@ impl Cell {
     }
 
     #[inline]
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    #[inline]
     pub fn len(self) -> usize {
         (self.length_and_kind & ((1 << KIND_SHIFT) - 1)) as usize
     }
@@ -75,6 +80,8 @@ pub struct Bad {
     pub column: Option<usize>,
     pub value: Vec<u8>,
     pub reason: String,
+    /// Line breaks before the record, where the format has lines: in its piece, then in the file.
+    pub lines: Option<u64>,
 }
 
 /// Bytes of a value that an error message repeats.
@@ -82,7 +89,14 @@ pub const SHOWN_BYTES: usize = 200;
 
 impl Bad {
     pub fn new(record: u64, column: Option<usize>, value: &[u8], reason: impl Into<String>) -> Self {
-        Self { record, column, value: value[..value.len().min(SHOWN_BYTES)].to_vec(), reason: reason.into() }
+        let value = value[..value.len().min(SHOWN_BYTES)].to_vec();
+        Self { record, column, value, reason: reason.into(), lines: None }
+    }
+
+    /// The same in a file that has `lines` line breaks before this piece.
+    #[must_use]
+    pub fn below(self, lines: u64) -> Self {
+        Self { lines: self.lines.map(|own| own + lines), ..self }
     }
 }
 
@@ -95,6 +109,18 @@ impl Grid {
     #[inline]
     pub fn column(&self, column: usize) -> impl ExactSizeIterator<Item = Cell> {
         self.cells[column.min(self.cells.len())..].iter().step_by(self.width.max(1)).copied()
+    }
+
+    /// Line breaks before each of these rows, in their order. Only for CSV: elsewhere a text may have lost or gained some.
+    pub fn lines_before(&self, rows: &[usize]) -> Vec<u64> {
+        let (mut at, mut lines) = (0, 0);
+        let before = rows.iter().map(|row| {
+            let start = self.cells.get(row * self.width).map_or(at, |cell| cell.start()).max(at);
+            lines += memchr::memchr_iter(b'\n', &self.text[at..start]).count() as u64;
+            at = start;
+            lines
+        });
+        before.collect()
     }
 
     /// Position among the piece's records of the row `row` of this grid.

@@ -11,14 +11,17 @@ use serde_json::json;
 use super::Work;
 use super::build::array;
 use super::cells::{Bad, Grid};
+use super::facts::Facts;
 use super::fault::{Fault, Stop};
 use super::json_cells::Keys;
-use super::layout::{Reader, Seen};
+use super::layout::{Reader, Seen, facts_of};
+use super::notes::note;
 use super::output::{Outcome, Output, without};
 use super::pieces::{Record, pass};
-use super::plan::Plan;
+use super::plan::{Plan, Planned};
 use super::sniff::Packing;
 use super::text::Encoding;
+use super::types::Type;
 use crate::upload::{Format, OnBadRows};
 
 /// Converts a text file; `head` is its first unpacked bytes.
@@ -32,9 +35,10 @@ pub fn convert(work: &Work, packing: Packing, format: Format, head: &[u8]) -> Re
 fn read(work: &Work, packing: Packing, format: Format, encoding: Encoding) -> Result<Outcome, Stop> {
     let reader = Reader::open(work, packing, encoding, format)?;
     let (tried, whole) = first_look(&reader)?;
-    let seen = if !whole && tried.is_undecided() { look_at_all(&reader)? } else { tried };
-    match build(&reader, &seen, format) {
-        Err(Stop::Misfit) => build(&reader, &look_at_all(&reader)?, format),
+    let again = !whole && reader.is_undecided(&tried);
+    let seen = if again { look_at_all(&reader)? } else { tried };
+    match build(&reader, &seen, whole || again, format) {
+        Err(Stop::Misfit) => build(&reader, &look_at_all(&reader)?, true, format),
         done => done,
     }
 }
@@ -49,20 +53,19 @@ fn first_look(reader: &Reader<'_>) -> Result<(Seen, bool), Stop> {
         }
         Ok(None) => Ok((reader.see(Vec::new())?, true)),
         Err(Record::Stop(stop)) => Err(stop),
-        Err(Record::Bad(bad)) => Err(Fault::of_bad(&[(1, bad)], &[], 1).into()),
+        Err(Record::Bad(bad)) => Err(Fault::of_bad(&[(1, bad.below(reader.lines()))], &[], 1).into()),
     }
 }
 
 fn look_at_all(reader: &Reader<'_>) -> Result<Seen, Stop> {
     let mut all = Seen::default();
-    let mut records = 0;
     pass(
         reader.pieces()?,
         reader.work.threads,
         |piece| reader.see(piece),
         |seen| {
-            let seen = seen.map_err(|bad| Fault::of_bad(&[(records + 1, bad)], &[], 1))?;
-            records += seen.rows;
+            let above = reader.lines() + all.lines;
+            let seen = seen.map_err(|bad| Fault::of_bad(&[(all.records + 1, bad.below(above))], &[], 1))?;
             all.merge(&seen);
             check_width(&all, reader)
         },
@@ -86,50 +89,87 @@ struct Built {
     batches: Vec<RecordBatch>,
     bad: Vec<Bad>,
     records: u64,
+    lines: u64,
+    /// Of text columns, where the file is not known as a whole; one a column of the plan.
+    facts: Vec<Facts>,
 }
 
-fn build(reader: &Reader<'_>, seen: &Seen, format: Format) -> Result<Outcome, Stop> {
+/// Builds the dataset of types that were found in the `whole` file, or tries those of its first piece.
+fn build(reader: &Reader<'_>, seen: &Seen, whole: bool, format: Format) -> Result<Outcome, Stop> {
     let work = reader.work;
-    let plan = Plan::new(&work.request, &reader.names(seen), &seen.facts)?;
+    let found = reader.found(seen);
+    let plan = Plan::new(&work.request, &reader.names(seen), &seen.facts, found)?;
     if plan.columns.is_empty() {
         let none = || Fault::malformed("the file has no columns");
         return Err(seen
             .bad
             .as_ref()
-            .map_or_else(none, |bad| Fault::of_bad(&[(bad.record + 1, bad.clone())], &[], 1))
+            .map_or_else(none, |bad| {
+                Fault::of_bad(&[(bad.record + 1, bad.clone().below(reader.lines()))], &[], 1)
+            })
             .into());
     }
-    let mut output = Output::new(&plan, format, work)?;
+    let mut output = Output::new(&plan, format, work)?.under(reader.lines());
     let fatal = reader.is_fatal();
-    let done = pass(
+    let mut facts = match whole {
+        true => of_plan(&plan, seen),
+        false => vec![Facts::new(reader.written()); plan.columns.len()],
+    };
+    pass(
         reader.pieces()?,
         work.threads,
-        |piece| build_piece(reader, &plan, &seen.keys, piece),
+        |piece| build_piece(reader, &plan, &seen.keys, whole, piece),
         |built| {
             let built = match built {
                 Ok(built) => built,
                 // Nothing after a record without end can be read, whatever the caller says of bad rows.
-                Err(bad) => return output.take(Vec::new(), vec![bad], 1, true),
+                Err(bad) => return output.take(Vec::new(), vec![bad], (1, 0), true),
             };
-            output.take(built.batches, built.bad, built.records, fatal)?;
+            let before = output.records();
+            facts.iter_mut().zip(&built.facts).for_each(|(all, piece)| all.merge(piece, before));
+            output.take(built.batches, built.bad, (built.records, built.lines), fatal)?;
             tell(work, output.rows());
             Ok(())
         },
-    );
-    match done {
-        Ok(()) => output.finish(),
-        Err(stop) => Err(stop),
+    )?;
+    let mut outcome = output.finish()?;
+    for ((column, planned), facts) in outcome.decoded.columns.iter_mut().zip(&plan.columns).zip(&facts) {
+        column.note = if is_found_text(planned) { note(facts, found) } else { None };
     }
+    Ok(outcome)
 }
 
-fn build_piece(reader: &Reader<'_>, plan: &Plan, keys: &Keys, piece: Vec<u8>) -> Result<Built, Stop> {
+/// Facts of the file's columns in the plan's order.
+fn of_plan(plan: &Plan, seen: &Seen) -> Vec<Facts> {
+    let facts = |column: &Planned| column.source.and_then(|source| seen.facts.get(source)).cloned();
+    plan.columns.iter().map(|column| facts(column).unwrap_or_default()).collect()
+}
+
+/// Text because its values are, not because somebody wants it so.
+fn is_found_text(column: &Planned) -> bool {
+    column.source.is_some() && column.reading.of == Type::Text && !column.reading.given
+}
+
+fn build_piece(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    keys: &Keys,
+    whole: bool,
+    piece: Vec<u8>,
+) -> Result<Built, Stop> {
     let split = reader.split(piece, keys)?;
-    let mut built =
-        Built { batches: Vec::with_capacity(split.grids.len()), bad: split.bad, records: split.records };
+    let (batches, facts) = (Vec::with_capacity(split.grids.len()), Vec::new());
+    let mut built = Built { batches, bad: split.bad, records: split.records, lines: split.lines, facts };
     for grid in &split.grids {
-        let (batch, bad) = build_grid(plan, grid)?;
+        let (batch, mut bad) = build_grid(plan, grid)?;
+        if reader.has_lines() {
+            count_lines(grid, &mut bad);
+        }
         built.batches.push(batch);
         built.bad.extend(bad);
+        if !whole {
+            add_facts(reader, plan, grid, &mut built.facts);
+        }
     }
     if reader.work.request.on_bad_rows == OnBadRows::Fail && !built.bad.is_empty() {
         built.batches.clear();
@@ -158,6 +198,24 @@ fn build_grid(plan: &Plan, grid: &Grid) -> Result<(RecordBatch, Vec<Bad>), Stop>
     let batch = RecordBatch::try_new(plan.schema(), columns)
         .map_err(|error| Stop::Io(std::io::Error::other(error)))?;
     Ok((without(&batch, &marked)?, bad))
+}
+
+/// Facts of the text columns of one more grid of a piece.
+fn add_facts(reader: &Reader<'_>, plan: &Plan, grid: &Grid, all: &mut Vec<Facts>) {
+    all.resize_with(plan.columns.len(), || Facts::new(reader.written()));
+    for (facts, column) in all.iter_mut().zip(&plan.columns) {
+        if let Some(source) = column.source.filter(|_| is_found_text(column)) {
+            facts.merge(&facts_of(reader.written(), grid, source), 0);
+        }
+    }
+}
+
+/// Says of each bad value which line of the piece its row begins on.
+fn count_lines(grid: &Grid, bad: &mut [Bad]) {
+    bad.sort_by_key(|bad| bad.record);
+    let rows: Vec<usize> = bad.iter().map(|bad| row_of(grid, bad.record)).collect();
+    let lines = grid.lines_before(&rows);
+    bad.iter_mut().zip(lines).for_each(|(bad, lines)| bad.lines = Some(lines));
 }
 
 /// The row of a grid that a record of its piece is.

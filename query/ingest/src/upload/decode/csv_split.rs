@@ -13,10 +13,12 @@ pub struct Dialect {
     pub quote: u8,
 }
 
-/// Caps on what one record and one cell may hold, in bytes.
+/// What one record and one cell may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Caps {
+pub struct Caps<'a> {
     pub cell_bytes: usize,
+    /// How many values a record has, and where from, in words.
+    pub expected: &'a str,
 }
 
 /// Where the last whole record of `text` ends (after its line break), and whether a quote is open at the end of `text`. `text` begins at
@@ -73,12 +75,13 @@ fn closing(text: &[u8], mut from: usize, quote: u8) -> Option<usize> {
 
 /// A piece of whole records as a grid of `width` columns. Records of another length, with a NUL byte, with a cell over the cap, or with
 /// text after a closing quote are in `bad`; empty lines are no records.
-pub fn grid(text: Vec<u8>, dialect: Dialect, width: usize, caps: Caps) -> Grid {
+pub fn grid(text: Vec<u8>, dialect: Dialect, width: usize, caps: Caps<'_>) -> Grid {
     let estimate = text.len() / 8;
     let quoted = memchr::memchr(dialect.quote, &text).is_some();
     let nul = memchr::memchr(0, &text).is_some();
     let cells = Vec::with_capacity(estimate);
-    let mut splitter = Splitter { text, cells, width, bad: Vec::new(), dialect, caps, records: 0 };
+    let mut splitter =
+        Splitter { text, cells, width, bad: Vec::new(), dialect, caps, records: 0, counted: (0, 0) };
     let mut at = 0;
     while at < splitter.text.len() {
         at = if quoted { splitter.quoted_record(at, nul) } else { splitter.bare_record(at, nul) };
@@ -86,17 +89,19 @@ pub fn grid(text: Vec<u8>, dialect: Dialect, width: usize, caps: Caps) -> Grid {
     Grid { text: splitter.text.into(), cells: splitter.cells, width, first_row: 0, bad: splitter.bad }
 }
 
-struct Splitter {
+struct Splitter<'a> {
     text: Vec<u8>,
     cells: Vec<Cell>,
     width: usize,
     bad: Vec<Bad>,
     dialect: Dialect,
-    caps: Caps,
+    caps: Caps<'a>,
     records: u64,
+    /// A place in the text, and the line breaks before it.
+    counted: (usize, u64),
 }
 
-impl Splitter {
+impl Splitter<'_> {
     /// One record of a piece without any quote; gives the start of the next.
     #[inline]
     fn bare_record(&mut self, start: usize, nul: bool) -> usize {
@@ -153,7 +158,7 @@ impl Splitter {
     fn quoted_cell(&mut self, start: usize, fault: &mut Option<&'static str>) -> (Cell, usize) {
         let quote = self.dialect.quote;
         let Some(close) = closing(&self.text, start + 1, quote) else {
-            *fault = Some("a quote is never closed");
+            *fault = Some("opens a quote that is never closed");
             return (Cell::new(start, self.text.len(), Kind::Quoted), self.text.len());
         };
         let end = self.unescape(start + 1, close);
@@ -164,7 +169,8 @@ impl Splitter {
             Some(byte) if *byte == self.dialect.delimiter => (cell, close + 1),
             Some(b'\r') if matches!(text.get(close + 2), None | Some(b'\n')) => (cell, close + 2),
             Some(_) => {
-                *fault = Some("text follows a closing quote; a quote inside a quoted value is written twice");
+                *fault =
+                    Some("has text after a closing quote; a quote inside a quoted value is written twice");
                 let (_, after) = self.bare_cell(close + 1);
                 (cell, after)
             }
@@ -183,6 +189,8 @@ impl Splitter {
             write += 1;
             read += if byte == quote { 2 } else { 1 };
         }
+        // What is left over belongs to no value, and must not be counted as a line.
+        text[write..end].fill(b' ');
         write
     }
 
@@ -213,7 +221,8 @@ impl Splitter {
         let (column, value, reason) = if let Some(fault) = fault {
             (None, record, fault.to_owned())
         } else if cells.len() != self.width {
-            (None, record, format!("has {} values where the header has {}", cells.len(), self.width))
+            let values = if cells.len() == 1 { "value" } else { "values" };
+            (None, record, format!("has {} {values} where {}", cells.len(), self.caps.expected))
         } else if let Some(column) = nul {
             (Some(column), cells[column].text(text), "holds a NUL byte".to_owned())
         } else if let Some(column) = long {
@@ -221,7 +230,11 @@ impl Splitter {
         } else {
             return true;
         };
-        self.bad.push(Bad::new(self.records, column, value, reason));
+        let bad = Bad::new(self.records, column, value, reason);
+        let (at, lines) = self.counted;
+        let lines = lines + memchr::memchr_iter(b'\n', &self.text[at..start]).count() as u64;
+        self.counted = (start, lines);
+        self.bad.push(Bad { lines: Some(lines), ..bad });
         self.records += 1;
         false
     }
@@ -295,7 +308,7 @@ mod tests {
     use super::*;
 
     const COMMA: Dialect = Dialect { delimiter: b',', quote: b'"' };
-    const CAPS: Caps = Caps { cell_bytes: 1 << 20 };
+    const CAPS: Caps<'_> = Caps { cell_bytes: 1 << 20, expected: "the header has 2 (`a`, `b`)" };
 
     fn rows(text: &str, width: usize) -> (Vec<Vec<String>>, Vec<(u64, String)>) {
         let grid = grid(text.as_bytes().to_vec(), COMMA, width, CAPS);
@@ -348,7 +361,7 @@ mod tests {
         assert_eq!(rows, [["1", "2"], ["7", "8"]]);
         let records: Vec<_> = bad.iter().map(|(record, _)| *record).collect();
         assert_eq!(records, [1, 2, 4, 5, 6]);
-        assert!(bad[0].1.contains("has 1 values"), "{bad:?}");
+        assert_eq!(bad[0].1, "has 1 value where the header has 2 (`a`, `b`)");
         assert!(
             bad[2].1.contains("closing quote")
                 && bad[3].1.contains("NUL")
@@ -395,5 +408,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file() {
+        let text = "1,2\n\n\"a\"\"\n\"\"\n\",2\n3\n\"x\ny\",4\n5\n";
+        let grid = grid(text.as_bytes().to_vec(), COMMA, 2, CAPS);
+        assert_eq!(grid.bad.iter().map(|bad| bad.lines).collect::<Vec<_>>(), [Some(5), Some(8)]);
+        assert_eq!(grid.lines_before(&[0, 1, 2]), [0, 2, 6]);
     }
 }

@@ -75,7 +75,9 @@ impl Moment {
         }
         let (date, rest) = match text[0].is_ascii_digit() {
             true => numbered(text)?,
-            false => named_month_first(text)?,
+            // Most texts are no dates: their first letter tells that of nearly all.
+            false if b"jfmasond".contains(&text[0].to_ascii_lowercase()) => named_month_first(text)?,
+            false => return None,
         };
         match rest {
             [] => Some(date),

@@ -5,13 +5,12 @@
 
 use super::cells::{Cell, Kind, is_null_word, trimmed};
 use super::dates::{Layout, Layouts, Moment};
+use super::marks::{Found, Told, Written, told, with_point};
 use super::number::{self, Shape};
-use super::types::{DECIMAL_DIGITS, Type};
-
-/// Significant digits that every double keeps.
-const DOUBLE_DIGITS: u16 = 15;
-/// Significant digits beyond which no program prints a double.
-const PRINTED_DIGITS: u16 = 17;
+use super::numerals::{Numerals, either};
+use super::tally::Tally;
+use super::types::Type;
+use crate::upload::DecimalMark;
 
 /// Facts of one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,24 +18,17 @@ pub struct Facts {
     pub nulls: u64,
     /// `"NA"` in quotes: null unless the column is text.
     pub quoted_nulls: u64,
-    text: bool,
-    bools: bool,
-    numbers: Option<Numbers>,
-    specials: bool,
+    written: Written,
+    pub(super) bools: Tally,
+    pub(super) specials: Tally,
+    pub(super) dates: Tally,
     moments: Option<Moments>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Numbers {
-    whole_digits: u16,
-    min_scale: u16,
-    max_scale: u16,
-    significant: u16,
-    exponent: bool,
-    /// A point, or `-0`.
-    fraction: bool,
-    beyond_bigint: bool,
-    rounded_whole: bool,
+    point: Numerals,
+    comma: Numerals,
+    /// Numbers that have another value by each decimal mark.
+    pub(super) twofold: Tally,
+    /// A number that only a decimal comma explains.
+    decimal_comma: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,126 +52,207 @@ pub struct Reading {
     pub empty: bool,
     /// Given by the caller or by the table: what does not fit is a bad value, not another type.
     pub given: bool,
+    /// Numbers have a decimal comma.
+    pub comma: bool,
 }
 
 impl Reading {
     pub fn of(of: Type) -> Self {
-        Self { of, layout: None, digits: u16::MAX, zoned: false, empty: false, given: false }
+        Self { of, layout: None, digits: u16::MAX, zoned: false, empty: false, given: false, comma: false }
     }
 }
 
 impl Facts {
+    /// Facts of no values yet, whose numbers are read as `written`.
+    pub fn new(written: Written) -> Self {
+        Self { written, ..Self::default() }
+    }
+
     /// Facts of a column that is null in `rows` rows.
     pub fn of_nulls(rows: u64) -> Self {
         Self { nulls: rows, ..Self::default() }
     }
 
-    /// Facts of the cells of one column over `text`.
-    pub fn of(cells: impl Iterator<Item = Cell>, text: &[u8]) -> Self {
-        let mut facts = Self::default();
-        for cell in cells {
-            facts.see(cell.kind(), cell.text(text));
+    /// Facts of the cells of one column over `text`; a row's record is told by its place.
+    pub fn of(written: Written, cells: impl Iterator<Item = Cell>, text: &[u8]) -> Self {
+        let mut facts = Self::new(written);
+        for (row, cell) in (0..).zip(cells) {
+            facts.see(row, cell.kind(), cell.text(text));
         }
         facts
     }
 
+    /// The value of record `at`.
     #[inline]
-    pub fn see(&mut self, kind: Kind, text: &[u8]) {
+    pub fn see(&mut self, at: u64, kind: Kind, text: &[u8]) {
         match kind {
             Kind::Null => self.nulls += 1,
             Kind::Plain => {
                 let text = trimmed(text);
-                if is_null_word(text) { self.nulls += 1 } else { self.see_value(text) }
+                if is_null_word(text) { self.nulls += 1 } else { self.see_value(at, text) }
             }
             Kind::Quoted if text.is_empty() => self.nulls += 1,
             Kind::Quoted if is_null_word(text) => self.quoted_nulls += 1,
-            Kind::Quoted | Kind::Number => self.see_value(text),
-            Kind::Bool => self.bools = true,
-            Kind::Nested => self.text = true,
-            Kind::String => self.see_string(text),
+            Kind::Quoted | Kind::Number => self.see_value(at, text),
+            Kind::Bool => self.bools.see(at, text),
+            Kind::Nested => self.see_other(at, text),
+            Kind::String => self.see_string(at, text),
         }
     }
 
     #[inline]
-    fn see_value(&mut self, text: &[u8]) {
-        if self.text {
-            return;
-        }
+    fn see_value(&mut self, at: u64, text: &[u8]) {
         match text[0] {
-            b'0'..=b'9' | b'-' | b'.' => match Shape::of(text) {
-                Some(shape) => self.see_number(&shape),
-                None => self.see_string(text),
-            },
-            _ if is_bool(text) => self.bools = true,
-            _ if number::special(text).is_some() => self.specials = true,
-            _ => self.see_string(text),
+            b'0'..=b'9' | b'-' | b'.' | b',' => self.see_figures(at, text),
+            _ if is_bool(text) => self.bools.see(at, text),
+            _ if number::special(text).is_some() => self.specials.see(at, text),
+            _ => self.see_string(at, text),
         }
     }
 
     /// A text that is no number: a moment, or just text.
     #[inline]
-    fn see_string(&mut self, text: &[u8]) {
-        if self.text {
-            return;
-        }
+    fn see_string(&mut self, at: u64, text: &[u8]) {
         match Moment::of(text) {
-            Some(moment) => self.see_moment(&moment),
-            None if text.starts_with(b"-") && number::special(text).is_some() => self.specials = true,
-            None => self.text = true,
+            Some(moment) => self.see_moment(at, text, &moment),
+            None if text.starts_with(b"-") && number::special(text).is_some() => self.specials.see(at, text),
+            None => self.see_other(at, text),
         }
     }
 
     #[inline]
-    fn see_number(&mut self, shape: &Shape) {
-        let new = Numbers {
-            whole_digits: shape.whole_digits,
-            min_scale: shape.scale,
-            max_scale: shape.scale,
-            significant: shape.significant,
-            exponent: shape.exponent,
-            fraction: shape.point || shape.is_negative_zero(),
-            beyond_bigint: shape.is_whole() && shape.bigint().is_none(),
-            rounded_whole: shape.is_rounded_by_double(),
+    fn see_other(&mut self, at: u64, text: &[u8]) {
+        self.point.others.see(at, text);
+        self.comma.others.see(at, text);
+    }
+
+    /// A number by one of the marks, if it is one by any.
+    #[inline]
+    fn see_figures(&mut self, at: u64, text: &[u8]) {
+        let by_point = if self.written == Written::Comma { None } else { Shape::of(text) };
+        let by_comma = match self.written {
+            Written::Point => None,
+            _ => with_point(text).and_then(|number| Shape::of(&number)),
         };
-        self.numbers = Some(self.numbers.map_or(new, |old| old.and(&new)));
+        if by_point.is_none() && by_comma.is_none() {
+            return self.see_string(at, text);
+        }
+        if self.written != Written::Comma {
+            self.point.see(at, text, by_point.as_ref());
+        }
+        if self.written != Written::Point {
+            self.comma.see(at, text, by_comma.as_ref());
+        }
+        match by_comma.map_or(Told::Nothing, |_| told(text)) {
+            Told::Nothing => {}
+            Told::Twofold => self.twofold.see(at, text),
+            Told::Comma => self.decimal_comma = true,
+        }
     }
 
     #[inline]
-    fn see_moment(&mut self, moment: &Moment) {
+    fn see_moment(&mut self, at: u64, text: &[u8], moment: &Moment) {
+        self.dates.see(at, text);
         let timed = moment.time.is_some();
         let zoned = moment.offset.is_some();
         let new = Moments { layouts: moment.layouts, timed, zoned, naive: timed && !zoned };
         self.moments = Some(self.moments.map_or(new, |old| old.and(&new)));
     }
 
-    /// Facts of both parts together.
-    pub fn merge(&mut self, other: &Self) {
+    /// Facts of both parts together; `before` records stand before the other one.
+    pub fn merge(&mut self, other: &Self, before: u64) {
         self.nulls += other.nulls;
         self.quoted_nulls += other.quoted_nulls;
-        self.text |= other.text;
-        self.bools |= other.bools;
-        self.specials |= other.specials;
-        self.numbers = either(self.numbers, other.numbers, |a, b| a.and(&b));
+        self.bools.merge(&other.bools, before);
+        self.specials.merge(&other.specials, before);
+        self.dates.merge(&other.dates, before);
+        self.twofold.merge(&other.twofold, before);
+        self.point.merge(&other.point, before);
+        self.comma.merge(&other.comma, before);
+        self.decimal_comma |= other.decimal_comma;
         self.moments = either(self.moments, other.moments, |a, b| a.and(&b));
     }
 
+    /// The same with each row's place turned into its record's.
+    pub fn placed(mut self, record_of: impl Fn(u64) -> u64) -> Self {
+        let numerals = [&mut self.point, &mut self.comma].into_iter();
+        let tallies = numerals.flat_map(|numerals| [&mut numerals.numbers, &mut numerals.others]);
+        let own = [&mut self.bools, &mut self.specials, &mut self.dates, &mut self.twofold];
+        tallies.chain(own).for_each(|tally| tally.place(&record_of));
+        self
+    }
+
+    pub(super) fn by(&self, mark: DecimalMark) -> &Numerals {
+        match mark {
+            DecimalMark::Point => &self.point,
+            DecimalMark::Comma => &self.comma,
+        }
+    }
+
+    /// Whether both marks were tried.
+    pub fn is_either(&self) -> bool {
+        self.written == Written::Either
+    }
+
+    /// Only numbers, read by this mark.
+    fn is_numbers(&self, mark: DecimalMark) -> bool {
+        let numerals = self.by(mark);
+        let numbers = numerals.numbers.count() > 0 && numerals.others.count() == 0;
+        numbers && self.bools.count() == 0 && self.moments.is_none()
+    }
+
+    /// Only numbers, and one of them has a decimal comma.
+    pub fn needs_comma(&self) -> bool {
+        self.decimal_comma && self.is_numbers(DecimalMark::Comma)
+    }
+
+    /// Only numbers by the decimal point, but not by the comma.
+    pub fn needs_point(&self) -> bool {
+        self.is_numbers(DecimalMark::Point) && self.comma.others.count() > 0
+    }
+
+    /// Only numbers that have a value by each mark, and nothing among them tells which is meant.
+    pub fn is_twofold(&self) -> bool {
+        self.is_either()
+            && self.twofold.count() > 0
+            && !self.decimal_comma
+            && self.is_numbers(DecimalMark::Comma)
+    }
+
+    /// Numbers so far, of a type that a number of two readings would fit in silence.
+    pub fn may_be_twofold(&self) -> bool {
+        let numbers = self.is_either() && !self.decimal_comma && self.is_numbers(DecimalMark::Comma);
+        let is_double = || self.reading(Found::default()).of == Type::Double;
+        numbers && (self.twofold.count() > 0 || is_double())
+    }
+
     /// The type of the column: the narrowest that loses nothing of any value.
-    pub fn reading(&self) -> Reading {
+    pub fn reading(&self, found: Found) -> Reading {
         let text = Reading::of(Type::Text);
-        let kinds = (self.bools, self.numbers, self.moments);
-        match kinds {
-            _ if self.text => text,
-            (false, None, None) => Reading { empty: !self.specials, ..text },
-            (true, None, None) if !self.specials => Reading::of(Type::Boolean),
-            (false, Some(numbers), None) => numbers.reading(self.specials),
-            (false, None, Some(moments)) if !self.specials => moments.reading().unwrap_or(text),
+        if found.doubt && self.is_twofold() {
+            return text;
+        }
+        let numerals = self.by(found.mark);
+        let (bools, specials) = (self.bools.count() > 0, self.specials.count() > 0);
+        match (bools, numerals.reading(specials), self.moments) {
+            _ if numerals.others.count() > 0 => text,
+            (false, None, None) => Reading { empty: !specials, ..text },
+            (true, None, None) if !specials => Reading::of(Type::Boolean),
+            (false, Some(numbers), None) => Reading { comma: found.mark == DecimalMark::Comma, ..numbers },
+            (false, None, Some(moments)) if !specials => moments.reading().unwrap_or(text),
             _ => text,
         }
     }
 
-    /// How a column of a given type is read. Errors: a date that can be read day-first and month-first alike.
-    pub fn reading_as(&self, of: Type) -> Result<Reading, &'static str> {
-        let given = Reading { given: true, ..Reading::of(of) };
+    /// How a column of a given type is read. Errors: a date that can be read day-first and month-first alike; numbers that can be read by
+    /// both decimal marks alike.
+    pub fn reading_as(&self, of: Type, found: Found) -> Result<Reading, &'static str> {
+        let given = Reading { given: true, comma: found.mark == DecimalMark::Comma, ..Reading::of(of) };
+        let number = matches!(of, Type::Bigint | Type::Double | Type::Decimal { .. });
+        if number && found.doubt && self.is_twofold() {
+            return Err("its numbers can be read with a decimal point and with a decimal comma alike; \
+                        send `decimal` as `point` or `comma`");
+        }
         let (Type::Date | Type::Timestamp, Some(moments)) = (of, self.moments) else { return Ok(given) };
         match moments.layouts.single() {
             Some(layout) => Ok(Reading { layout: Some(layout), ..given }),
@@ -189,57 +262,23 @@ impl Facts {
     }
 
     /// Whether more values must be seen: day-first or month-first is still open, or only words like `NaN` stand there.
-    pub fn is_undecided(&self) -> bool {
+    pub fn is_undecided(&self, found: Found) -> bool {
         let open = |moments: Moments| !moments.layouts.is_empty() && moments.layouts.single().is_none();
-        let only_specials = self.specials && self.numbers.is_none();
-        !self.text && (only_specials || self.moments.is_some_and(open))
-    }
-}
-
-fn either<T: Copy>(a: Option<T>, b: Option<T>, both: impl Fn(T, T) -> T) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(both(a, b)),
-        (a, b) => a.or(b),
-    }
-}
-
-impl Numbers {
-    #[inline]
-    fn and(&self, other: &Self) -> Self {
-        Self {
-            whole_digits: self.whole_digits.max(other.whole_digits),
-            min_scale: self.min_scale.min(other.min_scale),
-            max_scale: self.max_scale.max(other.max_scale),
-            significant: self.significant.max(other.significant),
-            exponent: self.exponent | other.exponent,
-            fraction: self.fraction | other.fraction,
-            beyond_bigint: self.beyond_bigint | other.beyond_bigint,
-            rounded_whole: self.rounded_whole | other.rounded_whole,
-        }
+        let numerals = self.by(found.mark);
+        let only_specials = self.specials.count() > 0 && numerals.numbers.count() == 0;
+        numerals.others.count() == 0 && (only_specials || self.moments.is_some_and(open))
     }
 
-    /// Bigint where all are whole and fit; decimal where a double would lose digits and the scale is fixed or too long to have been
-    /// printed from a double; else double.
-    fn reading(&self, specials: bool) -> Reading {
-        let double = Reading::of(Type::Double);
-        if self.exponent || specials {
-            return double;
-        }
-        let digits = self.whole_digits + self.max_scale;
-        let fits_decimal = digits <= u16::from(DECIMAL_DIGITS);
-        let decimal = Reading::of(Type::Decimal {
-            precision: digits.clamp(1, 38) as u8,
-            scale: self.max_scale.min(38) as u8,
-        });
-        match self.fraction {
-            false if !self.beyond_bigint => Reading::of(Type::Bigint),
-            false if fits_decimal => decimal,
-            false => Reading::of(Type::Text),
-            true if self.significant <= DOUBLE_DIGITS => Reading { digits: DOUBLE_DIGITS, ..double },
-            true if self.min_scale == self.max_scale && self.max_scale > 0 && fits_decimal => decimal,
-            true if (self.rounded_whole || self.significant > PRINTED_DIGITS) && fits_decimal => decimal,
-            true if self.rounded_whole || self.significant > PRINTED_DIGITS => double,
-            true => Reading { digits: PRINTED_DIGITS, ..double },
+    /// Why dates alone make no date column.
+    pub(super) fn unclear_dates(&self) -> Option<&'static str> {
+        let moments = self.moments?;
+        match moments.layouts.single() {
+            None if moments.layouts.is_empty() => Some("its dates are not all written in one way"),
+            None => Some("its dates can be read day-first and month-first alike"),
+            Some(_) if moments.zoned && moments.naive => {
+                Some("some of its times have an offset and some have none")
+            }
+            Some(_) => None,
         }
     }
 }
@@ -273,12 +312,14 @@ pub fn is_bool(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn facts(written: Written, values: &[&str]) -> Facts {
+        let mut facts = Facts::new(written);
+        (0..).zip(values).for_each(|(at, value)| facts.see(at, Kind::Plain, value.as_bytes()));
+        facts
+    }
+
     fn reading(values: &[&str]) -> Reading {
-        let mut facts = Facts::default();
-        for value in values {
-            facts.see(Kind::Plain, value.as_bytes());
-        }
-        facts.reading()
+        facts(Written::Point, values).reading(Found::default())
     }
 
     fn of(values: &[&str]) -> String {
@@ -338,16 +379,52 @@ mod tests {
 
     #[test]
     fn facts_of_parts_are_facts_of_the_whole() {
-        let values = ["1", "2.25", "NA", "-0", "1e3", "99999999999999999999", "true", "03/04/2026", "x"];
+        let values = [
+            "1",
+            "2.25",
+            "NA",
+            "-0",
+            "1e3",
+            "99999999999999999999",
+            "true",
+            "03/04/2026",
+            "x",
+            "1,5",
+            "1.234",
+        ];
         for split in 0..values.len() {
-            let see = |values: &[&str]| {
-                let mut facts = Facts::default();
-                values.iter().for_each(|value| facts.see(Kind::Plain, value.as_bytes()));
-                facts
-            };
-            let (mut left, right) = (see(&values[..split]), see(&values[split..]));
-            left.merge(&right);
-            assert_eq!(left, see(&values));
+            let mut left = facts(Written::Either, &values[..split]);
+            left.merge(&facts(Written::Either, &values[split..]), split as u64);
+            assert_eq!(left, facts(Written::Either, &values));
         }
+    }
+
+    fn by(mark: DecimalMark, doubt: bool, values: &[&str]) -> String {
+        facts(Written::Either, values).reading(Found { mark, doubt }).of.to_string()
+    }
+
+    #[test]
+    fn a_decimal_comma_keeps_the_rules_of_types() {
+        use DecimalMark::Comma;
+        assert_eq!(by(Comma, false, &["12,5", "1.234,56", "3"]), "double");
+        assert_eq!(by(Comma, false, &["1.234", "12.345.678", "5"]), "bigint");
+        assert_eq!(by(Comma, false, &["12.345.678.901.234.567,25", "1,50"]), "decimal(19,2)");
+        assert_eq!(by(Comma, false, &["12,5", "12.5"]), "text");
+        assert_eq!(by(Comma, false, &["12,5", "x"]), "text");
+    }
+
+    #[test]
+    fn what_could_be_read_by_both_marks_is_text_while_in_doubt() {
+        use DecimalMark::Point;
+        for values in [&["1.234"][..], &["1.234", "500"], &["12.345.678"], &["1.234", "-2.000", ""]] {
+            assert_eq!(by(Point, true, values), "text", "{values:?}");
+            let asked =
+                facts(Written::Either, values).reading_as(Type::Double, Found { mark: Point, doubt: true });
+            assert!(asked.is_err(), "{values:?}");
+        }
+        for values in [&["1.234", "1.5"][..], &["0.123", "1.234"], &["1234.567"], &["1.234e3"]] {
+            assert_eq!(by(Point, true, values), "double", "{values:?}");
+        }
+        assert_eq!(by(Point, false, &["1.234"]), "double");
     }
 }

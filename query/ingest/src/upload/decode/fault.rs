@@ -32,6 +32,11 @@ impl Fault {
         Self { code: "file-malformed", detail: detail.into(), errors: Vec::new() }
     }
 
+    /// The columns are not those of the table: `schema-mismatch`.
+    pub fn mismatch(detail: impl Into<String>) -> Self {
+        Self { code: "schema-mismatch", detail: detail.into(), errors: Vec::new() }
+    }
+
     /// The content is of a kind that is not taken: `unsupported-format`.
     pub fn unsupported(detail: impl Into<String>) -> Self {
         Self { code: "unsupported-format", detail: detail.into(), errors: Vec::new() }
@@ -66,10 +71,14 @@ fn sentence(bad: &Bad, names: &[String]) -> String {
     }
 }
 
-/// Where a fault is: `{row, column, value, reason}`; `row` counts the data rows from 1, the header is not one of them.
+/// Where a fault is: `{row, line, column, value, reason}`; `row` counts the data rows from 1, the header is not one of them; `line` is the
+/// line of the file on which the row begins, in formats that have lines.
 pub fn place(row: u64, bad: &Bad, names: &[String]) -> Value {
     let mut place = Map::new();
     place.insert("row".into(), row.into());
+    if let Some(above) = bad.lines {
+        place.insert("line".into(), (above + 1).into());
+    }
     if let Some(name) = bad.column.and_then(|column| names.get(column)) {
         place.insert("column".into(), name.as_str().into());
     }

@@ -7,6 +7,7 @@ use super::dialect::Csv;
 use super::facts::Facts;
 use super::fault::{Fault, Stop};
 use super::json_cells::{Keys, Separator, Sparse, records};
+use super::marks::{self, Found, Written};
 use super::names::{Named, name_columns};
 use super::pieces::{Ends, PIECE_BYTES, Pieces};
 use super::request::DecodeCaps;
@@ -26,6 +27,8 @@ pub struct Split {
     pub bad: Vec<Bad>,
     /// Records in the piece, bad ones too.
     pub records: u64,
+    /// Lines in the piece.
+    pub lines: u64,
 }
 
 /// Facts of a piece or of the whole file: one entry a column of the file.
@@ -34,6 +37,9 @@ pub struct Seen {
     pub keys: Keys,
     pub facts: Vec<Facts>,
     pub rows: u64,
+    /// Rows and bad records.
+    pub records: u64,
+    pub lines: u64,
     /// The first record that cannot be read, for a file without any other.
     pub bad: Option<Bad>,
 }
@@ -56,7 +62,7 @@ impl<'a> Reader<'a> {
                 let mut head = Vec::new();
                 let caps = work.source.caps;
                 Text::new(work.source.unpacked(packing)?, encoding).fill(&mut head, PIECE_BYTES)?;
-                Layout::Csv(Csv::of(&head, caps.columns, caps.cell_bytes)?)
+                Layout::Csv(Csv::of(&head, caps.columns, caps.cell_bytes, work.request.decimal)?)
             }
         };
         Ok(Self { work, packing, encoding, layout })
@@ -69,12 +75,47 @@ impl<'a> Reader<'a> {
     /// The file's records from the start.
     pub fn pieces(&self) -> Result<Pieces, Stop> {
         let text = Text::new(self.work.source.unpacked(self.packing)?, self.encoding);
-        let (ends, skip) = match &self.layout {
-            Layout::Csv(csv) => (csv.ends(), csv.skip),
-            Layout::Json(Separator::Line) => (Ends::Lines, 0),
-            Layout::Json(Separator::Comma) => (Ends::Array, 0),
-        };
-        Ok(Pieces::new(text, ends, self.caps().record_bytes, self.caps().depth).skipping(skip))
+        let pieces = |ends| Pieces::new(text, ends, self.caps().record_bytes, self.caps().depth);
+        Ok(match &self.layout {
+            Layout::Csv(csv) => {
+                pieces(csv.ends()).skipping(csv.skip).without_tail(csv.dialect.delimiter, csv.width)
+            }
+            Layout::Json(Separator::Line) => pieces(Ends::Lines),
+            Layout::Json(Separator::Comma) => pieces(Ends::Array),
+        })
+    }
+
+    /// Lines above the first record.
+    pub fn lines(&self) -> u64 {
+        match &self.layout {
+            Layout::Csv(csv) => csv.lines,
+            Layout::Json(_) => 0,
+        }
+    }
+
+    /// How numbers are written, as far as it is known before they are read.
+    pub fn written(&self) -> Written {
+        match &self.layout {
+            Layout::Csv(csv) => csv.written,
+            Layout::Json(_) => Written::Point,
+        }
+    }
+
+    /// The decimal mark that these columns tell.
+    pub fn found(&self, seen: &Seen) -> Found {
+        match &self.layout {
+            Layout::Csv(csv) => Found::of(csv.written, &seen.facts, csv.dialect.delimiter),
+            Layout::Json(_) => Found::default(),
+        }
+    }
+
+    /// Whether what was seen of a part of the file may mean something else in the whole of it, with no value to contradict it.
+    pub fn is_undecided(&self, seen: &Seen) -> bool {
+        let found = self.found(seen);
+        // A given type hides what contradicts it: its bad values may be those that tell the decimal mark.
+        let given = self.work.request.table.is_some() || !self.work.request.types.is_empty();
+        let open = self.written() == Written::Either && (given || marks::is_open(&seen.facts));
+        open || seen.facts.iter().any(|facts| facts.is_undecided(found))
     }
 
     /// Labels and SQL names of the file's columns.
@@ -90,12 +131,15 @@ impl<'a> Reader<'a> {
     pub fn see(&self, piece: Vec<u8>) -> Result<Seen, Stop> {
         match &self.layout {
             Layout::Csv(csv) => {
-                let grid = grid(piece, csv.dialect, csv.width, self.cell_caps());
-                let facts = (0..csv.width).map(|column| Facts::of(grid.column(column), &grid.text)).collect();
+                let lines = lines_of(&piece);
+                let grid = grid(piece, csv.dialect, csv.width, cell_caps(csv, self.caps()));
+                let facts = (0..csv.width).map(|column| facts_of(csv.written, &grid, column)).collect();
                 Ok(Seen {
                     facts,
                     keys: Keys::default(),
                     rows: grid.rows() as u64,
+                    records: (grid.rows() + grid.bad.len()) as u64,
+                    lines,
                     bad: grid.bad.into_iter().next(),
                 })
             }
@@ -112,9 +156,10 @@ impl<'a> Reader<'a> {
     pub fn split(&self, piece: Vec<u8>, keys: &Keys) -> Result<Split, Stop> {
         match &self.layout {
             Layout::Csv(csv) => {
-                let grid = grid(piece, csv.dialect, csv.width, self.cell_caps());
+                let lines = lines_of(&piece);
+                let grid = grid(piece, csv.dialect, csv.width, cell_caps(csv, self.caps()));
                 let (bad, records) = (grid.bad.clone(), (grid.rows() + grid.bad.len()) as u64);
-                Ok(Split { grids: vec![grid], bad, records })
+                Ok(Split { grids: vec![grid], bad, records, lines })
             }
             Layout::Json(separator) => {
                 let sparse = records(piece, *separator, keys, self.caps());
@@ -123,7 +168,7 @@ impl<'a> Reader<'a> {
                     return Err(Stop::Misfit);
                 }
                 let (bad, records) = (sparse.bad.clone(), u64::from(sparse.rows) + sparse.bad.len() as u64);
-                Ok(Split { grids: sparse.into_grids(keys.names.len()), bad, records })
+                Ok(Split { grids: sparse.into_grids(keys.names.len()), bad, records, lines: 0 })
             }
         }
     }
@@ -133,9 +178,23 @@ impl<'a> Reader<'a> {
         matches!(self.layout, Layout::Json(Separator::Comma))
     }
 
-    fn cell_caps(&self) -> Caps {
-        Caps { cell_bytes: self.caps().cell_bytes }
+    /// Whether a record's line in the file can be told.
+    pub fn has_lines(&self) -> bool {
+        matches!(self.layout, Layout::Csv(_))
     }
+}
+
+fn cell_caps<'a>(csv: &'a Csv, caps: &DecodeCaps) -> Caps<'a> {
+    Caps { cell_bytes: caps.cell_bytes, expected: &csv.expected }
+}
+
+fn lines_of(piece: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', piece).count() as u64
+}
+
+/// Facts of one column of a grid, each first value with its record's place in the piece.
+pub fn facts_of(written: Written, grid: &Grid, column: usize) -> Facts {
+    Facts::of(written, grid.column(column), &grid.text).placed(|row| grid.record_of(row as usize))
 }
 
 fn check_keys(sparse: &Sparse, caps: &DecodeCaps) -> Result<(), Stop> {
@@ -152,16 +211,20 @@ fn check_keys(sparse: &Sparse, caps: &DecodeCaps) -> Result<(), Stop> {
 fn see_sparse(sparse: Sparse) -> Seen {
     let mut facts = vec![Facts::default(); sparse.keys.names.len()];
     let mut present = vec![0u64; facts.len()];
-    for (_, column, cell) in &sparse.cells {
+    for (row, column, cell) in &sparse.cells {
         let cell: &Cell = cell;
-        facts[*column as usize].see(cell.kind(), cell.text(&sparse.text));
+        facts[*column as usize].see(u64::from(*row), cell.kind(), cell.text(&sparse.text));
         present[*column as usize] += 1;
     }
     let rows = u64::from(sparse.rows);
     for (facts, present) in facts.iter_mut().zip(present) {
         facts.nulls += rows - present;
     }
-    Seen { keys: sparse.keys, facts, rows, bad: sparse.bad.into_iter().next() }
+    let records = rows + sparse.bad.len() as u64;
+    // Only to count the bad records before a row.
+    let grid = Grid { bad: sparse.bad, ..Grid::default() };
+    let facts = facts.into_iter().map(|facts| facts.placed(|row| grid.record_of(row as usize))).collect();
+    Seen { keys: sparse.keys, facts, rows, records, lines: 0, bad: grid.bad.into_iter().next() }
 }
 
 impl Seen {
@@ -172,9 +235,9 @@ impl Seen {
             if self.facts.is_empty() {
                 self.facts.clone_from(&other.facts);
             } else {
-                self.facts.iter_mut().zip(&other.facts).for_each(|(mine, theirs)| mine.merge(theirs));
+                self.join(&other.facts);
             }
-            self.rows += other.rows;
+            self.count(other);
             return;
         }
         let absent = Facts::of_nulls;
@@ -188,12 +251,18 @@ impl Seen {
                 theirs[at] = facts.clone();
             }
         }
-        self.facts.iter_mut().zip(&theirs).for_each(|(mine, theirs)| mine.merge(theirs));
-        self.rows += other.rows;
+        self.join(&theirs);
+        self.count(other);
     }
 
-    /// Whether a column's dates can be read in two ways so far.
-    pub fn is_undecided(&self) -> bool {
-        self.facts.iter().any(Facts::is_undecided)
+    fn join(&mut self, theirs: &[Facts]) {
+        let before = self.records;
+        self.facts.iter_mut().zip(theirs).for_each(|(mine, theirs)| mine.merge(theirs, before));
+    }
+
+    fn count(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.records += other.records;
+        self.lines += other.lines;
     }
 }

@@ -20,9 +20,12 @@ mod fault;
 mod json_cells;
 mod json_split;
 mod layout;
+mod marks;
 mod merge;
 mod names;
+mod notes;
 mod number;
+mod numerals;
 mod output;
 mod pages;
 mod parquet_in;
@@ -31,6 +34,8 @@ mod plan;
 pub mod request;
 mod sniff;
 mod source;
+mod tail;
+mod tally;
 mod text;
 pub mod types;
 
@@ -45,7 +50,7 @@ use self::fault::{Fault, Stop};
 use self::output::Outcome;
 use self::request::DecodeRequest;
 use self::source::Source;
-use crate::upload::Format;
+use crate::upload::{DecimalMark, Format};
 
 /// Bytes that tell what a file is.
 const HEAD_BYTES: u64 = 64 << 10;
@@ -101,6 +106,12 @@ fn run(work: &Work) -> Result<Outcome, Stop> {
     let head = unpacked_head(work, packing)?;
     let found = sniff::format(&head, packing)?;
     let format = sniff::agree(found, work.request.format, work.request.file_name.as_deref(), packing)?;
+    if work.request.decimal == Some(DecimalMark::Comma) && format != Format::Csv {
+        return Err(Fault::parameter(
+            "`decimal` is for CSV; the numbers of other formats have a decimal point",
+        )
+        .into());
+    }
     let outcome = match format {
         Format::Parquet => parquet_in::convert(work, packing),
         text => convert::convert(work, packing, text, &head),

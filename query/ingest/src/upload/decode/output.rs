@@ -33,6 +33,8 @@ pub struct Output<'a> {
     reject_lines: Vec<u8>,
     /// Records before the current piece.
     records: u64,
+    /// Lines before it.
+    lines: u64,
 }
 
 impl<'a> Output<'a> {
@@ -63,16 +65,24 @@ impl<'a> Output<'a> {
             decoded,
             reject_lines: Vec::new(),
             records: 0,
+            lines: 0,
         })
     }
 
-    /// Takes the rows of one piece and what is wrong with it, `bad` in the order of records.
+    /// The first piece begins under this many lines.
+    #[must_use]
+    pub fn under(mut self, lines: u64) -> Self {
+        self.lines = lines;
+        self
+    }
+
+    /// Takes the rows of one piece and what is wrong with it; the piece has so many records and lines.
     /// Errors: the fault of the first bad row unless such rows are set aside.
     pub fn take(
         &mut self,
         batches: Vec<RecordBatch>,
         mut bad: Vec<Bad>,
-        records: u64,
+        (records, lines): (u64, u64),
         fatal: bool,
     ) -> Result<(), Stop> {
         bad.sort_by_key(|bad| bad.record);
@@ -80,6 +90,7 @@ impl<'a> Output<'a> {
             self.judge(&bad, fatal)?;
         }
         self.records += records;
+        self.lines += lines;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
             self.count(&batch);
             if let Some(encoders) = &mut self.encoders {
@@ -93,6 +104,11 @@ impl<'a> Output<'a> {
         self.decoded.rows
     }
 
+    /// Records taken so far, bad ones too.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
     fn count(&mut self, batch: &RecordBatch) {
         self.decoded.rows += batch.num_rows() as u64;
         for (column, array) in self.decoded.columns.iter_mut().zip(batch.columns()) {
@@ -102,7 +118,7 @@ impl<'a> Output<'a> {
 
     fn judge(&mut self, bad: &[Bad], fatal: bool) -> Result<(), Stop> {
         let numbered: Vec<(u64, Bad)> =
-            bad.iter().map(|bad| (self.records + bad.record + 1, bad.clone())).collect();
+            bad.iter().map(|bad| (self.records + bad.record + 1, bad.clone().below(self.lines))).collect();
         if fatal || self.on_bad_rows == OnBadRows::Fail {
             return Err(Fault::of_bad(&numbered, &self.names, self.caps.listed_faults).into());
         }

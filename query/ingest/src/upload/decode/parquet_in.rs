@@ -21,6 +21,7 @@ use super::Work;
 use super::cells::Bad;
 use super::facts::{Facts, Reading};
 use super::fault::{Fault, Stop};
+use super::marks::Found;
 use super::names::{Named, name_columns};
 use super::output::{Outcome, Output, without};
 use super::pages;
@@ -141,7 +142,7 @@ pub fn convert(work: &Work, packing: Packing) -> Result<Outcome, Stop> {
         }
         let (built, bad) = build(&plan, &batch, caps.cell_bytes)?;
         let keep = work.request.on_bad_rows == OnBadRows::Reject || bad.is_empty();
-        output.take(if keep { vec![built] } else { Vec::new() }, bad, batch.num_rows() as u64, false)?;
+        output.take(if keep { vec![built] } else { Vec::new() }, bad, (batch.num_rows() as u64, 0), false)?;
     }
     output.finish()
 }
@@ -207,7 +208,7 @@ fn check_metadata(work: &Work, metadata: &ParquetMetaData, size: u64) -> Result<
 
 /// The plan of a file whose types are known: those of its own columns, unless others are given.
 fn plan(work: &Work, schema: &SchemaRef, named: &[Named]) -> Result<Plan, Stop> {
-    let mut plan = Plan::new(&work.request, named, &vec![Facts::default(); named.len()])?;
+    let mut plan = Plan::new(&work.request, named, &vec![Facts::default(); named.len()], Found::default())?;
     if plan.columns.is_empty() {
         return Err(Fault::malformed("the file has no columns").into());
     }

@@ -15,6 +15,7 @@ use super::cells::Bad;
 use super::csv_split::{Dialect, last_end};
 use super::fault::{Fault, Stop};
 use super::json_split::Brackets;
+use super::tail::Tail;
 use super::text::Text;
 
 /// Bytes of a piece.
@@ -40,12 +41,24 @@ pub struct Pieces {
     /// Bytes of text that come before the first record.
     skip: usize,
     ended: bool,
+    /// Lines of a CSV file that are no rows if nothing comes after them.
+    tail: Option<Tail>,
+    /// What comes after lines that turned out to be rows.
+    after: Option<Result<Vec<u8>, Record>>,
 }
 
 impl Pieces {
     pub fn new(text: Text, ends: Ends, record_bytes: usize, depth: usize) -> Self {
         let brackets = matches!(ends, Ends::Array).then(|| Brackets::new(depth));
-        Self { text, ends, brackets, rest: Vec::new(), record_bytes, skip: 0, ended: false }
+        let rest = Vec::new();
+        Self { text, ends, brackets, rest, record_bytes, skip: 0, ended: false, tail: None, after: None }
+    }
+
+    /// Drops lines of only delimiters at the end of a CSV file of `width` columns.
+    #[must_use]
+    pub fn without_tail(mut self, delimiter: u8, width: usize) -> Self {
+        self.tail = Tail::new(delimiter, width);
+        self
     }
 
     /// Leaves out the first `bytes` of the text: a header.
@@ -57,11 +70,36 @@ impl Pieces {
 
     /// Whether what was given out is all there is.
     pub fn is_at_end(&self) -> bool {
-        self.ended && self.rest.is_empty()
+        let given = self.after.is_none() && self.tail.as_ref().is_none_or(Tail::is_given_back);
+        self.ended && self.rest.is_empty() && given
     }
 
     /// The next piece; `None` at the end. Errors: a record over the cap, named as the record after all before it.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Record> {
+        loop {
+            if let Some(back) = self.tail.as_mut().and_then(|tail| tail.give_back(PIECE_BYTES)) {
+                return Ok(Some(back));
+            }
+            if let Some(after) = self.after.take() {
+                return after.map(Some);
+            }
+            let next = self.whole_records();
+            let Some(tail) = &mut self.tail else { return next };
+            self.after = match next {
+                Ok(Some(mut piece)) => {
+                    tail.cut(&mut piece);
+                    (!piece.is_empty()).then_some(Ok(piece))
+                }
+                Err(Record::Bad(bad)) => {
+                    tail.release();
+                    Some(Err(Record::Bad(bad)))
+                }
+                end => return end,
+            };
+        }
+    }
+
+    fn whole_records(&mut self) -> Result<Option<Vec<u8>>, Record> {
         let mut piece = std::mem::take(&mut self.rest);
         piece.reserve(PIECE_BYTES.saturating_sub(piece.len()));
         let mut want = PIECE_BYTES;
@@ -104,7 +142,8 @@ impl Pieces {
     fn too_long(&self, piece: &[u8]) -> Bad {
         let open = matches!(self.ends, Ends::Csv(dialect) | Ends::CsvOfReturns(dialect) if last_end(piece, dialect).1);
         let hint = if open { "; a quote is never closed" } else { "" };
-        Bad::new(0, None, piece, format!("is longer than {} bytes{hint}", self.record_bytes))
+        let bad = Bad::new(0, None, piece, format!("is longer than {} bytes{hint}", self.record_bytes));
+        Bad { lines: matches!(self.ends, Ends::Csv(_) | Ends::CsvOfReturns(_)).then_some(0), ..bad }
     }
 }
 

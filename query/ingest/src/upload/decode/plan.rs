@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use super::facts::{Facts, Reading};
 use super::fault::Fault;
+use super::marks::Found;
 use super::names::{Named, sql_name};
-use super::request::{DecodeRequest, DecodedColumn};
+use super::request::{DecodeRequest, DecodedColumn, TableColumn};
 use super::types::Type;
+
+/// Names that a message lists.
+const LISTED: usize = 10;
 
 /// One column of the dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +32,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Columns for a file with these names and facts. Errors: a type, key or table that does not go with the file.
-    pub fn new(request: &DecodeRequest, named: &[Named], facts: &[Facts]) -> Result<Self, Fault> {
+    /// Columns for a file with these names, facts and decimal mark. Errors: a type, key or table that does not go with the file.
+    pub fn new(
+        request: &DecodeRequest,
+        named: &[Named],
+        facts: &[Facts],
+        found: Found,
+    ) -> Result<Self, Fault> {
         let given = given_types(request, named)?;
         let mut columns = match &request.table {
             None => Vec::with_capacity(named.len()),
@@ -48,9 +57,9 @@ impl Plan {
             let of_table =
                 request.table.as_ref().and_then(|table| table.iter().find(|known| known.name == column.name));
             column.reading = match of_table.map(|known| known.of).or(given[at]) {
-                None => facts[at].reading(),
+                None => facts[at].reading(found),
                 Some(of) => facts[at]
-                    .reading_as(of)
+                    .reading_as(of, found)
                     .map_err(|why| Fault::malformed(format!("column `{}`: {why}", column.label)))?,
             };
         }
@@ -73,6 +82,7 @@ impl Plan {
             label: column.label.clone(),
             of: column.reading.of,
             nulls: 0,
+            note: None,
         };
         self.columns.iter().map(column).collect()
     }
@@ -103,19 +113,40 @@ fn of_table(request: &DecodeRequest, named: &[Named]) -> Result<Vec<Planned>, Fa
     let table = request.table.as_deref().unwrap_or_default();
     let unknown: Vec<_> =
         named.iter().filter(|named| !table.iter().any(|known| known.name == named.name)).collect();
-    if let Some(first) = unknown.first() {
-        let fault = Fault::malformed(format!("the dataset has no column `{}`", first.name));
-        let place =
-            |named: &&Named| serde_json::json!({ "column": named.name, "reason": "is not in the dataset" });
-        return Err(unknown.iter().map(place).fold(fault, Fault::at));
+    if !unknown.is_empty() {
+        return Err(mismatch(&unknown, named, table));
     }
-    let column = |known: &super::request::TableColumn| Planned {
+    let column = |known: &TableColumn| Planned {
         name: known.name.clone(),
         label: known.name.clone(),
         reading: Reading { given: true, ..Reading::of(known.of) },
         source: named.iter().position(|named| named.name == known.name),
     };
     Ok(table.iter().map(column).collect())
+}
+
+/// The file's columns that the table lacks, and the table's that the file lacks.
+fn mismatch(unknown: &[&Named], named: &[Named], table: &[TableColumn]) -> Fault {
+    let foreign: Vec<&str> = unknown.iter().map(|named| named.name.as_str()).collect();
+    let known = table.iter().map(|known| known.name.as_str());
+    let missing: Vec<&str> = known.filter(|name| !named.iter().any(|named| named.name == *name)).collect();
+    let mut detail = format!("the dataset has no column {}", list(&foreign));
+    if !missing.is_empty() {
+        detail = format!("{detail}, and the file has no column {}", list(&missing));
+    }
+    let place =
+        |reason: &'static str| move |name: &&str| serde_json::json!({ "column": name, "reason": reason });
+    let places = foreign.iter().map(place("is not in the dataset"));
+    places.chain(missing.iter().map(place("is not in the file"))).fold(Fault::mismatch(detail), Fault::at)
+}
+
+/// The first names in words.
+fn list(names: &[&str]) -> String {
+    let shown = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn key_places(key: &[String], columns: &[Planned]) -> Result<Vec<usize>, Fault> {

@@ -6,7 +6,7 @@ use lake::DataFile;
 use serde::{Deserialize, Serialize};
 
 use super::types::Type;
-use crate::upload::{Format, OnBadRows};
+use crate::upload::{DecimalMark, Format, OnBadRows};
 
 /// Request of task `files` with `op` = `decode`; file 0 of the task is the upload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct DecodeRequest {
     pub format: Option<Format>,
     /// Type by SQL name or label.
     pub types: BTreeMap<String, String>,
+    /// Of a CSV file's numbers; found from the file if absent.
+    #[serde(default)]
+    pub decimal: Option<DecimalMark>,
     pub on_bad_rows: OnBadRows,
     /// Columns of the table that rows are added to: the file's columns are matched by name and read as these types.
     pub table: Option<Vec<TableColumn>>,
@@ -97,4 +100,7 @@ pub struct DecodedColumn {
     pub label: String,
     pub of: Type,
     pub nulls: u64,
+    /// Why it is text although it looks like numbers or dates.
+    #[serde(default)]
+    pub note: Option<String>,
 }

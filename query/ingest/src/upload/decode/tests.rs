@@ -18,6 +18,7 @@ use super::decode;
 use super::request::{DecodeCaps, DecodeRequest, Decoded, TableColumn};
 use crate::upload::{Format, OnBadRows};
 
+mod decimals;
 mod parquet_files;
 
 struct Content(Vec<Vec<u8>>);
@@ -53,6 +54,7 @@ fn request(name: &str) -> DecodeRequest {
         file_name: Some(name.into()),
         format: None,
         types: Default::default(),
+        decimal: None,
         on_bad_rows: OnBadRows::Fail,
         table: None,
         key: Vec::new(),
@@ -189,7 +191,10 @@ async fn a_bad_row_in_a_long_file_is_named_by_its_row() {
     let text =
         long("a,b", bad + 1000, |n| if n == bad { "1,2,3\n".into() } else { format!("{n},some text {n}\n") });
     let refusal = refused("a.csv", text, "file-malformed", "500001").await;
-    assert_eq!(refusal.errors[0]["row"], bad + 1);
+    assert_eq!(
+        (&refusal.errors[0]["row"], &refusal.errors[0]["line"]),
+        (&(bad + 1).into(), &(bad + 2).into())
+    );
     assert!(refusal.errors[0]["reason"].as_str().unwrap().contains("3 values"));
     assert_eq!(refusal.errors[0]["value"], "1,2,3");
 }
@@ -340,14 +345,51 @@ async fn rows_for_a_table_go_by_its_columns_and_types() {
         (&refusal.errors[0]["row"], &refusal.errors[0]["column"], &refusal.errors[0]["value"]),
         (&2.into(), &"id".into(), &"2.5".into())
     );
-    assert!(
-        run(asked, vec![b"id,other\n1,x\n".to_vec()])
-            .await
-            .err()
-            .unwrap()
-            .detail
-            .contains("no column `other`")
+    let foreign = run(asked, vec![b"id,other\n1,x\n".to_vec()]).await.err().unwrap();
+    assert_eq!(foreign.code, "schema-mismatch");
+    assert_eq!(foreign.detail, "the dataset has no column `other`, and the file has no column `name`, `day`");
+    let reasons: Vec<_> =
+        foreign.errors.iter().map(|e| (e["column"].as_str(), e["reason"].as_str())).collect();
+    let absent = Some("is not in the file");
+    assert_eq!(
+        reasons,
+        [(Some("other"), Some("is not in the dataset")), (Some("name"), absent), (Some("day"), absent)]
     );
+}
+
+#[tokio::test]
+async fn lines_are_counted_over_pieces_breaks_and_empty_lines() {
+    let bad = 500_000;
+    let text = long("a,b", bad + 10, |n| match n {
+        7 => "\n\n7,\"two\nlines and a \"\"quote\"\"\"\n".into(),
+        n if n == bad => "x,1,2\n".into(),
+        n => format!("{n},some text {n}\n"),
+    });
+    let refusal = refused("a.csv", text, "file-malformed", "500001").await;
+    assert_eq!((&refusal.errors[0]["row"], &refusal.errors[0]["line"]), (&500_001.into(), &500_005.into()));
+    let mut asked = request("a.csv");
+    asked.types.insert("a".into(), "bigint".into());
+    let typed = run(asked, vec![b"sep=,\r\na,b\r\n1,\"x\r\ny\"\r\nz,2\r\n".to_vec()]).await.err().unwrap();
+    assert_eq!((&typed.errors[0]["row"], &typed.errors[0]["line"]), (&2.into(), &5.into()));
+}
+
+#[tokio::test]
+async fn a_record_of_another_length_is_told_beside_the_header() {
+    let refusal = refused("a.csv", "id,name\n1,x\n2\n", "file-malformed", "row 2").await;
+    assert_eq!(refusal.detail, "row 2: the record has 1 value where the header has 2 (`id`, `name`)");
+    let open = refused("a.csv", "a,b\n1,\"x\n", "file-malformed", "row 1").await;
+    assert_eq!(open.detail, "row 1: the record opens a quote that is never closed");
+}
+
+#[tokio::test]
+async fn lines_of_only_delimiters_are_dropped_at_the_end_and_rows_of_nulls_before() {
+    let done = file("a.csv", "a,b\n1,x\n,\n2,y\n,\n,\n\n").await.unwrap();
+    assert_eq!(done.rows, [["1", "x"], ["∅", "∅"], ["2", "y"]]);
+    let empty = file("a.csv", "a;b\r\n;\r\n;").await.unwrap();
+    assert_eq!((empty.decoded.rows, empty.names()), (0, vec!["a", "b"]));
+    let text = long("n,t", 5_000_000, |n| if n == 3 { "1,x\n".into() } else { ",\n".into() });
+    let blank = file("a.csv", text).await.unwrap();
+    assert_eq!(blank.decoded.rows, 4);
 }
 
 #[tokio::test]
