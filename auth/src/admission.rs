@@ -1,16 +1,21 @@
-//! Limits: calls a key, and wrong credentials an address and a key.
+//! Limits: calls a key and a workspace, and wrong credentials an address and a key.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use identity::KeyId;
+use identity::{KeyId, Principal, WorkspaceId};
 
 use crate::bucket::{Buckets, Empty, Level, Rate};
 use crate::{Auth, AuthError, LimitConfig};
 
+/// How many busy keys a workspace may have at once: more keys are no more calls.
+const KEYS_AT_FULL_RATE: u32 = 4;
+
 /// What the `RateLimit` headers tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateState {
+    /// `default`, a key's; `workspace`, that of all its keys together.
+    pub name: &'static str,
     /// How much a full bucket holds.
     pub limit: u32,
     pub remaining: u32,
@@ -21,8 +26,9 @@ pub struct RateState {
 }
 
 impl RateState {
-    fn of(rate: Rate, level: Level, retry_in: Duration) -> Self {
+    fn of(name: &'static str, rate: Rate, level: Level, retry_in: Duration) -> Self {
         Self {
+            name,
             limit: rate.capacity,
             remaining: level.left,
             reset_secs: whole_secs(level.full_in),
@@ -36,28 +42,77 @@ fn whole_secs(time: Duration) -> u64 {
 }
 
 impl Auth {
-    /// Takes `cost` from the key's bucket; 0 only looks. An error took nothing.
-    pub fn admit(&self, key: &KeyId, cost: u32, now: Instant) -> Result<RateState, RateState> {
-        let rate = self.0.rates.rate();
-        match self.0.rates.take(key, cost, now) {
-            Ok(level) => Ok(RateState::of(rate, level, Duration::ZERO)),
-            Err(empty) => Err(RateState::of(rate, empty.level, empty.retry_in)),
-        }
+    /// Takes `cost` from the buckets of the caller's key and workspace; 0 only looks. Tells of the one that has less. An
+    /// error took nothing.
+    pub fn admit(&self, caller: &Principal, cost: u32, now: Instant) -> Result<RateState, RateState> {
+        self.0.rates.take(caller, cost, now)
     }
 
     /// Gives back what [`Auth::admit`] took for work that turned out to be free.
-    pub fn refund(&self, key: &KeyId, cost: u32, now: Instant) -> RateState {
-        self.0.rates.give(key, cost);
-        self.rate_state(key, now)
+    pub fn refund(&self, caller: &Principal, cost: u32) {
+        self.0.rates.give(caller, cost);
     }
 
+    /// What a key has left by itself.
     pub fn rate_state(&self, key: &KeyId, now: Instant) -> RateState {
-        self.admit(key, 0, now).unwrap_or_else(|state| state)
+        take("default", &self.0.rates.keys, key, 0, now).unwrap_or_else(|state| state)
     }
 
     /// Counts a wrong credential against its address and the key it claims to be.
     pub fn note_failure(&self, address: IpAddr, claimed: Option<KeyId>) {
         self.0.failures.note(address, claimed, Instant::now());
+    }
+}
+
+/// Calls, counted under the key and under its workspace: else ten keys would be ten times the limit.
+pub(crate) struct Rates {
+    keys: Buckets<KeyId>,
+    workspaces: Buckets<WorkspaceId>,
+}
+
+impl Rates {
+    pub fn new(limits: &LimitConfig) -> Self {
+        let of_key = limits.requests_per_minute;
+        Self {
+            keys: Buckets::new(Rate::per_minute(of_key)),
+            workspaces: Buckets::new(Rate::per_minute(of_key.saturating_mul(KEYS_AT_FULL_RATE))),
+        }
+    }
+
+    fn take(&self, caller: &Principal, cost: u32, now: Instant) -> Result<RateState, RateState> {
+        let of_key = take("default", &self.keys, &caller.key, cost, now)?;
+        match take("workspace", &self.workspaces, &caller.workspace, cost, now) {
+            Ok(of_all) if of_all.remaining < of_key.remaining => Ok(of_all),
+            Ok(_) => Ok(of_key),
+            Err(refused) => {
+                self.keys.give(&caller.key, cost);
+                Err(refused)
+            }
+        }
+    }
+
+    fn give(&self, caller: &Principal, cost: u32) {
+        self.keys.give(&caller.key, cost);
+        self.workspaces.give(&caller.workspace, cost);
+    }
+
+    pub fn sweep(&self, now: Instant) {
+        self.keys.sweep(now);
+        self.workspaces.sweep(now);
+    }
+}
+
+fn take<K: Eq + std::hash::Hash + Copy>(
+    name: &'static str,
+    buckets: &Buckets<K>,
+    key: &K,
+    cost: u32,
+    now: Instant,
+) -> Result<RateState, RateState> {
+    let state = |level, retry_in| RateState::of(name, buckets.rate(), level, retry_in);
+    match buckets.take(key, cost, now) {
+        Ok(level) => Ok(state(level, Duration::ZERO)),
+        Err(empty) => Err(state(empty.level, empty.retry_in)),
     }
 }
 
@@ -129,6 +184,26 @@ mod tests {
             ..LimitConfig::default()
         };
         (Failures::new(&limits), Instant::now() + Duration::from_secs(1))
+    }
+
+    #[test]
+    fn many_keys_of_a_workspace_have_four_times_the_limit_of_one() {
+        let rates = Rates::new(&LimitConfig { requests_per_minute: 10, ..LimitConfig::default() });
+        let (now, mut caller) = (Instant::now() + Duration::from_secs(1), crate::testing::principal());
+        for key in ["aaaaaaaa", "bbbbbbbb", "cccccccc", "dddddddd"] {
+            caller.key = KeyId::parse(key).unwrap();
+            assert_eq!(rates.take(&caller, 10, now).map(|state| state.remaining), Ok(0));
+            assert_eq!(rates.take(&caller, 1, now).map_err(|state| state.name), Err("default"));
+        }
+        caller.key = KeyId::parse("eeeeeeee").unwrap();
+        let refused = rates.take(&caller, 1, now).unwrap_err();
+        assert_eq!((refused.name, refused.limit, refused.remaining), ("workspace", 40, 0));
+        assert_eq!(rates.keys.take(&caller.key, 0, now).unwrap().left, 10, "what is refused costs nothing");
+        rates.give(&caller, 10);
+        assert!(rates.take(&caller, 10, now).is_ok());
+        caller.workspace = WorkspaceId::new();
+        caller.key = KeyId::parse("ffffffff").unwrap();
+        assert!(rates.take(&caller, 10, now).is_ok(), "another workspace has its own");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use identity::{KeyId, Secret};
 use sha2::{Digest, Sha256};
 
-pub(crate) const PREFIX: &str = "lf_live_";
+const PREFIX: &str = "lf_live_";
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 const LENGTH: usize = PREFIX.len() + KeyId::LENGTH + 1 + SECRET_LENGTH + 1 + CHECKSUM_LENGTH;
@@ -41,6 +41,11 @@ pub(crate) fn parse(text: &str) -> Option<KeyId> {
     let (id, secret) = body.strip_prefix(PREFIX)?.split_once('_')?;
     let is_form = secret.len() == SECRET_LENGTH && secret.bytes().all(|b| b.is_ascii_alphanumeric());
     (is_form && sum == checksum(body)).then(|| KeyId::parse(id).ok())?
+}
+
+/// Is this meant to be a key? All else is meant to be a token.
+pub fn is_key(credential: &str) -> bool {
+    credential.starts_with(PREFIX)
 }
 
 /// The key id that a text claims, right or wrong: failures are counted under it.

@@ -33,6 +33,12 @@ database::row! {
     }
 }
 
+/// A credential of the right form: a key whose secret is not compared yet, or a token with our signature.
+enum Shown {
+    Key(KeyId),
+    Token(Claims),
+}
+
 impl Auth {
     /// Who shows this key or token. One that was right before costs a look-up in memory.
     /// Errors: [`AuthError::Missing`], [`AuthError::Invalid`], [`AuthError::Unavailable`].
@@ -43,7 +49,7 @@ impl Auth {
     ) -> Result<Arc<Principal>, AuthError> {
         match self.recognise(credential, now) {
             Some(principal) => Ok(principal),
-            None => self.verify_and_keep(credential, now).await,
+            None => self.ask_and_keep(credential, self.read(credential, now), now).await,
         }
     }
 
@@ -86,28 +92,36 @@ impl Auth {
         address: IpAddr,
         now: DateTime<Utc>,
     ) -> Result<Arc<Principal>, AuthError> {
-        let claimed = api_key::claimed_id(credential);
-        self.0.failures.check(address, claimed, Instant::now())?;
-        let verified = self.verify_and_keep(credential, now).await;
+        let (claimed, read) = (api_key::claimed_id(credential), self.read(credential, now));
+        // Nobody guesses a signature: one that is right comes in from beside a guesser too.
+        if !matches!(read, Ok(Shown::Token(_))) {
+            self.0.failures.check(address, claimed, Instant::now())?;
+        }
+        let verified = self.ask_and_keep(credential, read, now).await;
         if matches!(verified, Err(AuthError::Invalid)) {
             self.note_failure(address, claimed);
         }
         verified
     }
 
-    async fn verify_and_keep(
+    async fn ask_and_keep(
         &self,
         credential: &str,
+        read: Result<Shown, AuthError>,
         now: DateTime<Utc>,
     ) -> Result<Arc<Principal>, AuthError> {
-        let principal = Arc::new(self.verify(credential, now).await?);
+        let principal = Arc::new(self.ask(credential, read?, now).await?);
         self.0.seen.insert(credential, &principal, now);
         Ok(principal)
     }
 
     /// Asks the database again about what was right. While that cannot be asked, what was right stays so for a while.
     async fn confirm(self, credential: String, entry: Entry, now: DateTime<Utc>) {
-        match self.verify(&credential, now).await {
+        let asked = match self.read(&credential, now) {
+            Ok(shown) => self.ask(&credential, shown, now).await,
+            Err(error) => Err(error),
+        };
+        match asked {
             Ok(principal) if principal == *entry.principal => entry.confirm(now),
             Ok(changed) => self.0.seen.insert(&credential, &Arc::new(changed), now),
             Err(AuthError::Unavailable(_)) => {}
@@ -115,21 +129,31 @@ impl Auth {
         }
     }
 
-    async fn verify(&self, credential: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
-        let principal = if credential.is_empty() {
-            return Err(AuthError::Missing);
-        } else if credential.len() > MAX_LENGTH {
-            return Err(AuthError::Invalid);
-        } else if credential.starts_with(api_key::PREFIX) {
-            self.verify_key(credential, now).await?
-        } else {
-            self.verify_token(credential, now).await?
+    /// All that can be told of a credential without asking the database.
+    fn read(&self, credential: &str, now: DateTime<Utc>) -> Result<Shown, AuthError> {
+        let shown = match credential.len() {
+            0 => return Err(AuthError::Missing),
+            length if length > MAX_LENGTH => None,
+            _ if api_key::is_key(credential) => api_key::parse(credential).map(Shown::Key),
+            _ => self.0.signing.verify(credential, &self.0.config, now).map(Shown::Token),
+        };
+        shown.ok_or(AuthError::Invalid)
+    }
+
+    async fn ask(&self, credential: &str, shown: Shown, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+        let principal = match shown {
+            Shown::Key(id) => self.ask_for_key(credential, id, now).await?,
+            Shown::Token(claims) => self.ask_for_token(claims, now).await?,
         };
         if self.0.denied.holds(&principal) { Err(AuthError::Invalid) } else { Ok(principal) }
     }
 
-    async fn verify_key(&self, credential: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
-        let id = api_key::parse(credential).ok_or(AuthError::Invalid)?;
+    async fn ask_for_key(
+        &self,
+        credential: &str,
+        id: KeyId,
+        now: DateTime<Utc>,
+    ) -> Result<Principal, AuthError> {
         let row = self.find_key_row(id).await.map_err(AuthError::Unavailable)?;
         // An unknown id is compared too, so that it takes the same time as a wrong secret.
         let stored = row.as_ref().map_or(&[0; size_of::<KeyHash>()][..], |row| &row.key_hash);
@@ -141,8 +165,11 @@ impl Auth {
     }
 
     /// A token is as right as its signature, its claims and the key it was made with.
-    async fn verify_token(&self, token: &str, now: DateTime<Utc>) -> Result<Principal, AuthError> {
-        let claims = self.0.signing.verify(token, &self.0.config, now).ok_or(AuthError::Invalid)?;
+    async fn ask_for_token(&self, claims: Claims, now: DateTime<Utc>) -> Result<Principal, AuthError> {
+        // These are not limited, so a dead one must not cost a read each time.
+        if self.0.denied.holds(&claims.principal()) {
+            return Err(AuthError::Invalid);
+        }
         match self.find_key_row(claims.client_id).await {
             Ok(Some(row)) if row.is_right_at(now) && row.customer_id == claims.sub => {
                 Ok(row.narrowed_to(&claims))

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use database::{Run, on};
-use identity::{Principal, Scope, Scopes, WorkspaceId};
+use identity::{KeyId, Principal, Scope, Scopes, WorkspaceId};
 
 use crate::testing::{At, READ, customer, each};
-use crate::{Auth, AuthError, NewKey};
+use crate::{Auth, AuthError, KeyOrder, NewKey};
 
 const BOTH: Scopes = Scopes::READ.union(Scopes::WRITE);
 
@@ -122,6 +122,39 @@ async fn a_revoked_key_ends_with_all_its_tokens_here_at_once_and_elsewhere_at_th
 }
 
 #[tokio::test]
+async fn a_revoked_key_takes_all_that_came_of_it_and_nothing_else() {
+    for at in each().await {
+        let (acme, now) = (customer(&at.auth, "acme").await, Utc::now());
+        let elsewhere = Auth::open(at.db.connect_again().await, at.config.clone()).await.unwrap();
+        let (root, beside) = (key(&at, acme.workspace).await, key(&at, acme.workspace).await);
+        let child = child(&at, acme.workspace, root.id).await;
+        let grandchild = self::child(&at, acme.workspace, child.id).await;
+        let globex = customer(&at.auth, "globex").await;
+        let for_another = self::child(&at, globex.workspace, child.id).await;
+        for key in [&root, &child, &grandchild, &for_another] {
+            assert!(comes_in(&elsewhere, key.key.expose(), now).await);
+        }
+        assert!(at.auth.revoke_key(acme.workspace, &child.id, now).await.unwrap());
+        for key in [&child, &grandchild] {
+            assert!(!comes_in(&at.auth, key.key.expose(), now).await);
+        }
+        let revoked = Instant::now();
+        while comes_in(&elsewhere, grandchild.key.expose(), now).await {
+            assert!(revoked.elapsed() < Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for key in [&root, &beside, &for_another] {
+            assert!(comes_in(&at.auth, key.key.expose(), now).await);
+        }
+    }
+}
+
+async fn child(at: &At, workspace: WorkspaceId, maker: KeyId) -> NewKey {
+    let order = KeyOrder { workspace, scopes: BOTH, label: "", expires_at: None, made_by: Some(maker) };
+    at.auth.make_key(order, Utc::now()).await.unwrap()
+}
+
+#[tokio::test]
 async fn a_suspended_customer_is_out_until_reinstated() {
     for at in each().await {
         let (acme, now) = (customer(&at.auth, "acme").await, Utc::now());
@@ -191,6 +224,13 @@ async fn a_guesser_waits_and_those_who_were_in_stay_in() {
         assert!(matches!(refused, Err(AuthError::TooManyFailures { retry_after_secs: 1.. })), "{refused:?}");
         assert!((120..=130).contains(&guesses), "{guesses}");
         assert!(at.auth.authenticate_from(key.key.expose(), here, now).await.is_ok(), "known before");
+        let later = now + TimeDelta::minutes(5);
+        assert!(at.auth.authenticate_from(key.key.expose(), here, later).await.is_ok(), "and asked again");
+        let principal = at.auth.authenticate(key.key.expose(), now).await.unwrap();
+        let token = token(&at.auth, &principal, now);
+        assert!(at.auth.authenticate_from(&token, here, now).await.is_ok(), "its signature speaks for it");
+        let forged = at.auth.authenticate_from(&format!("{token}x"), here, now).await;
+        assert!(matches!(forged, Err(AuthError::TooManyFailures { .. })), "{forged:?}");
         assert!(matches!(at.auth.authenticate_from("a guess", there, now).await, Err(AuthError::Invalid)));
     }
 }
@@ -211,7 +251,7 @@ async fn a_known_credential_costs_a_look_up() {
     let each = start.elapsed() / ROUNDS;
     let start = Instant::now();
     for _ in 0..ROUNDS {
-        let _ = std::hint::black_box(at.auth.admit(&key.id, 0, start));
+        let _ = std::hint::black_box(at.auth.admit(&principal, 0, start));
     }
     eprintln!("authenticate: {each:?}, rate limit: {:?}", start.elapsed() / ROUNDS);
     assert!(each < Duration::from_micros(20), "{each:?}: a signature check would take 30 µs and more");

@@ -40,7 +40,7 @@ impl Default for AuthConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitConfig {
-    /// Calls that cost something, a minute and key.
+    /// Calls that cost something, a minute and key; all keys of a workspace together have four times as many.
     pub requests_per_minute: u32,
     /// Wrong credentials, a minute and address (IPv6: a minute and /64).
     pub failures_per_address_per_minute: u32,

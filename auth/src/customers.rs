@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use database::{Run, on, reading, within};
-use identity::{CustomerId, Slug, WorkspaceId};
+use identity::{CustomerId, Slug, WorkspaceId, is_hidden};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,9 +46,9 @@ database::row! {
     }
 }
 
-/// 1 to 128 characters, none of them control characters.
+/// 1 to 128 characters, all of them to be seen.
 pub(crate) fn is_label(text: &str) -> bool {
-    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
+    (1..=128).contains(&text.chars().count()) && !text.contains(is_hidden) && text.trim() == text
 }
 
 impl Auth {
@@ -145,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_customer_needs_a_printable_name() {
         let at = each().await.remove(0);
-        for bad in ["", " ", " acme", "a\0b", &"x".repeat(129)] {
+        for bad in ["", " ", " acme", "a\0b", "a\u{202e}b", "\u{200b}", &"x".repeat(129)] {
             let refused = at.auth.add_customer(bad, Slug::parse("acme").unwrap(), Utc::now()).await;
             assert!(matches!(refused, Err(Error::InvalidLabel)), "{bad:?}");
         }

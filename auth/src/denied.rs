@@ -35,10 +35,8 @@ impl Denied {
         lists.keys.contains(&principal.key) || lists.customers.contains(&principal.customer)
     }
 
-    pub fn deny_key(&self, key: KeyId) {
-        self.change(|lists| {
-            lists.keys.insert(key);
-        });
+    pub fn deny_keys(&self, keys: impl IntoIterator<Item = KeyId>) {
+        self.change(|lists| lists.keys.extend(keys));
     }
 
     pub fn deny_customer(&self, customer: CustomerId) {

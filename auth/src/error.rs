@@ -1,5 +1,8 @@
 //! Why not.
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::keys::MAX_LIVE_KEYS;
 use crate::signing::KeyError;
 
 /// Why a caller does not come in.
@@ -36,4 +39,23 @@ pub enum Error {
     SigningKey(#[from] KeyError),
     #[error("customers and keys cannot be read or written")]
     Database(#[from] database::Error),
+}
+
+/// Why a key is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRefusal {
+    #[error("a key ends no later than the key that makes it: {}", end.to_rfc3339_opts(SecondsFormat::AutoSi, true))]
+    OutlivesMaker { end: DateTime<Utc> },
+    #[error("the key that makes it has ended")]
+    MakerEnded,
+    #[error("the workspace has {MAX_LIVE_KEYS} keys that work: revoke one first")]
+    TooManyKeys,
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+impl From<database::Error> for KeyRefusal {
+    fn from(error: database::Error) -> Self {
+        Self::Other(error.into())
+    }
 }

@@ -32,11 +32,12 @@ use std::sync::Arc;
 use database::Db;
 
 pub use admission::RateState;
+pub use api_key::is_key;
 pub use audit::{AuditEvent, AuditLine, Outcome};
 pub use config::{AuthConfig, LimitConfig};
 pub use customers::{Customer, Status};
-pub use error::{AuthError, Error};
-pub use keys::{KeyInfo, NewKey};
+pub use error::{AuthError, Error, KeyRefusal};
+pub use keys::{KeyInfo, KeyOrder, NewKey};
 pub use signing::{KeyError, generate_signing_key_pem};
 pub use tokens::Token;
 pub use usage::Measure;
@@ -51,7 +52,7 @@ struct Inner {
     signing: signing::SigningKey,
     seen: seen::Seen,
     denied: denied::Denied,
-    rates: bucket::Buckets<identity::KeyId>,
+    rates: admission::Rates,
     failures: admission::Failures,
     usage: usage::Usage,
 }
@@ -65,7 +66,7 @@ impl Auth {
             signing,
             seen: seen::Seen::new(&config),
             denied: denied::Denied::default(),
-            rates: bucket::Buckets::new(bucket::Rate::per_minute(config.limits.requests_per_minute)),
+            rates: admission::Rates::new(&config.limits),
             failures: admission::Failures::new(&config.limits),
             usage: usage::Usage::default(),
             db,

@@ -82,8 +82,7 @@ impl Seen {
     /// Remembers a credential that was just verified.
     pub fn insert(&self, credential: &str, principal: &Arc<Principal>, now: DateTime<Utc>) {
         let (hash, now) = (self.hash(credential), now.timestamp());
-        let is_token = !credential.starts_with(crate::api_key::PREFIX);
-        let leeway = if is_token { LEEWAY_SECS } else { 0 };
+        let leeway = if crate::is_key(credential) { 0 } else { LEEWAY_SECS };
         let entry = Verified {
             text: credential.into(),
             principal: principal.clone(),

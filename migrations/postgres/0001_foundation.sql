@@ -20,13 +20,15 @@ CREATE TABLE workspaces (
     CONSTRAINT workspaces_slug UNIQUE (slug)
 );
 
--- `key_hash` is the SHA-256 of the whole key; the key itself is nowhere.
+-- `key_hash` is the SHA-256 of the whole key; the key itself is nowhere. `made_by` is the key that made it: with that one it
+-- is revoked, where both are of one workspace.
 CREATE TABLE api_keys (
     id           TEXT        NOT NULL,
     workspace_id UUID        NOT NULL REFERENCES workspaces (id),
     key_hash     BYTEA       NOT NULL,
     scopes       TEXT        NOT NULL,
     label        TEXT        NOT NULL,
+    made_by      TEXT REFERENCES api_keys (id),
     created_at   TIMESTAMPTZ NOT NULL,
     expires_at   TIMESTAMPTZ,
     revoked_at   TIMESTAMPTZ,
@@ -34,6 +36,7 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_id PRIMARY KEY (id)
 );
 CREATE INDEX api_keys_of_workspace ON api_keys (workspace_id, created_at);
+CREATE INDEX api_keys_made_by ON api_keys (made_by) WHERE made_by IS NOT NULL;
 -- What every node asks every other second.
 CREATE INDEX api_keys_revoked ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
 CREATE INDEX customers_suspended ON customers (id) WHERE status <> 'active';

@@ -194,3 +194,154 @@ async fn a_credential_that_is_none_gets_the_same_401(#[case] credential: &str) {
     assert!(answer.header("www-authenticate").starts_with("Bearer"));
     answer.problem(401, "unauthenticated");
 }
+
+/// A key of a customer that the operator made with this body, and its id.
+async fn made(app: &TestApp, customer: &Customer, body: Value) -> (Customer, String) {
+    let path = format!("/v1/admin/customers/{}/keys", customer.id);
+    let key = app.operator.post(&path, body).await.created()["data"].take();
+    let text = |name: &str| key[name].as_str().unwrap().to_owned();
+    (customer.with_key(&text("key")), text("id"))
+}
+
+#[tokio::test]
+async fn a_key_ends_no_later_than_its_maker() {
+    const END: &str = "2999-01-01T00:00:00Z";
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let (maker, _) = made(app, &acme, json!({"scopes": ["read", "write"], "expires_at": END})).await;
+    let later = json!({"scopes": ["read"], "expires_at": "2999-01-01T00:00:01Z"});
+    let refused = maker.post("/v1/keys", later).await.problem(422, "unprocessable");
+    assert!(refused.detail.contains(END), "{refused:?}");
+    let same = maker.post("/v1/keys", json!({"scopes": ["read"]})).await.created();
+    assert_eq!(same["data"]["expires_at"], END, "its maker's, where none is named");
+    let sooner = json!({"scopes": ["read"], "expires_at": "2998-01-01T00:00:00Z"});
+    assert_eq!(maker.post("/v1/keys", sooner).await.created()["data"]["expires_at"], "2998-01-01T00:00:00Z");
+    let endless = acme.post("/v1/keys", json!({"scopes": ["read"]})).await.created();
+    assert_eq!(endless["data"]["expires_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_token_makes_no_keys() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let bearer = |answer: &Value| acme.with_key(answer["access_token"].as_str().unwrap());
+    let of_acme = bearer(&token(&acme).await);
+    let refused = of_acme.post("/v1/keys", json!({"scopes": ["read"]})).await.problem(403, "forbidden");
+    assert!(refused.detail.contains("API key"), "{refused:?}");
+    let operator = bearer(&token(&app.operator).await);
+    let path = format!("/v1/admin/customers/{}/keys", acme.id);
+    operator.post(&path, json!({"scopes": ["read"]})).await.problem(403, "forbidden");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_revoked_key_takes_the_keys_it_made_along(#[values(Sqlite, Postgres)] stack: Stack) {
+    let Some(app) = app(stack).await else { return };
+    let acme = app.customer("acme").await;
+    let both = json!({"scopes": ["read", "write"]});
+    let (parent, id) = made(app, &acme, both.clone()).await;
+    let child =
+        acme.with_key(parent.post("/v1/keys", both.clone()).await.created()["data"]["key"].as_str().unwrap());
+    let grandchild =
+        acme.with_key(child.post("/v1/keys", both).await.created()["data"]["key"].as_str().unwrap());
+    let bearer = acme.with_key(token(&grandchild).await["access_token"].as_str().unwrap());
+    for one in [&parent, &child, &grandchild, &bearer] {
+        one.get("/v1/datasets").await.status(200);
+    }
+    assert_eq!(acme.delete(&format!("/v1/keys/{id}")).await.status.as_u16(), 204);
+    for one in [&parent, &child, &grandchild, &bearer] {
+        one.get("/v1/datasets").await.problem(401, "unauthenticated");
+    }
+    acme.get("/v1/datasets").await.status(200);
+}
+
+#[tokio::test]
+async fn a_workspace_has_a_hundred_keys_that_work() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let (_, last) = made(app, &acme, json!({"scopes": ["read"]})).await;
+    for _ in 2..100 {
+        made(app, &acme, json!({"scopes": ["read"]})).await;
+    }
+    acme.post("/v1/keys", json!({"scopes": ["read"]})).await.problem(409, "conflict");
+    let path = format!("/v1/admin/customers/{}/keys", acme.id);
+    app.operator.post(&path, json!({"scopes": ["read"]})).await.problem(409, "conflict");
+    acme.delete(&format!("/v1/keys/{last}")).await.status(204);
+    acme.post("/v1/keys", json!({"scopes": ["read"]})).await.created();
+}
+
+/// A server of its own, whose limits are so small that a test reaches them.
+async fn strict(limit: &str, count: &str) -> Option<TestApp> {
+    let env = vec![(format!("LAKEFRONT__AUTH__{limit}"), count.to_owned())];
+    TestApp::start(harness::Options { env, ..options(Sqlite) }).await
+}
+
+#[tokio::test]
+async fn keys_of_one_workspace_share_four_times_the_limit_of_a_key() {
+    let Some(app) = strict("CALLS_PER_MINUTE", "10").await else { return };
+    let acme = app.customer("acme").await;
+    let (mut passed, mut refused) = (0, None);
+    for _ in 0..6 {
+        let key = acme.with_key(&app.key(&acme, &["read"]).await);
+        for _ in 0..10 {
+            let answer = key.send(key.request(reqwest::Method::POST, "/v1/tokens")).await;
+            match answer.status.as_u16() {
+                200 => passed += 1,
+                _ => refused = Some(answer),
+            }
+        }
+    }
+    let problem = refused.expect("six keys together are refused").problem(429, "rate-limited");
+    assert!(problem.detail.contains("`workspace`"), "{problem:?}");
+    assert!((40..55).contains(&passed), "{passed}");
+}
+
+#[tokio::test]
+async fn who_guesses_too_often_waits_and_tokens_and_known_keys_come_in() {
+    let Some(app) = strict("FAILURES_PER_MINUTE", "5").await else { return };
+    let acme = app.customer("acme").await;
+    let fresh = acme.with_key(token(&acme).await["access_token"].as_str().unwrap());
+    let guesser = acme.with_key("lf_live_guess");
+    for _ in 0..5 {
+        guesser.get("/v1/datasets").await.problem(401, "unauthenticated");
+    }
+    let answer = guesser.get("/v1/datasets").await;
+    assert!((1..=12).contains(&answer.header("retry-after").parse().unwrap()), "{:?}", answer.headers);
+    answer.problem(429, "too-many-failures");
+    fresh.get("/v1/datasets").await.status(200);
+    acme.get("/v1/datasets").await.status(200);
+    let forged = format!("{}x", fresh.key);
+    acme.with_key(&forged).get("/v1/datasets").await.problem(429, "too-many-failures");
+}
+
+#[rstest]
+#[case::bidi("a\u{202e}b")]
+#[case::nothing_to_see("\u{200b}")]
+#[case::control("a\nb")]
+#[case::soft_hyphen("a\u{ad}b")]
+#[case::byte_order("\u{feff}a")]
+#[tokio::test]
+async fn labels_and_names_that_hide_something_are_refused(#[case] text: &str) {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    acme.post("/v1/keys", json!({"scopes": ["read"], "label": text})).await.problem(400, "invalid-body");
+    let customer = json!({"name": text, "workspace": "hidden_one"});
+    app.operator.post("/v1/admin/customers", customer).await.problem(400, "invalid-body");
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_in_few_words_each_said_once() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let ask = |kind: &'static str, body: String| {
+        let request = acme.request(reqwest::Method::POST, "/v1/tokens").header("content-type", kind);
+        acme.send(request.body(body))
+    };
+    const FORM: &str = "application/x-www-form-urlencoded";
+    ask(FORM, "grant_type=client_credentials&scope=read".into()).await.status(200);
+    for twice in ["scope=read&scope=write", "grant_type=client_credentials&grant_type=client_credentials"] {
+        ask(FORM, twice.into()).await.problem(400, "invalid-body");
+    }
+    for bytes in [4_097, 3 << 20] {
+        ask("application/json", " ".repeat(bytes)).await.problem(413, "payload-too-large");
+    }
+}

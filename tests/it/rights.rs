@@ -1,7 +1,8 @@
 //! What one customer has, the other cannot list, read, guess, time or join.
 
 use harness::Stack::{self, Postgres, Sqlite};
-use harness::{Customer, Upload};
+use harness::{Answer, Customer, Upload};
+use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -171,5 +172,96 @@ async fn every_documented_route_refuses_a_stranger() {
             assert_eq!(answer.status.as_u16(), 401, "{method} {path}: {}", answer.text());
             answer.problem(401, "unauthenticated");
         }
+    }
+}
+
+/// What is to be done to an object, hidden or absent.
+fn deeds(name: &str) -> [(Method, String, Option<Value>); 5] {
+    let (dataset, view) = (format!("/v1/datasets/{name}"), format!("/v1/analyses/{name}_view"));
+    [
+        (Method::PATCH, dataset.clone(), Some(json!({"description": "mine now"}))),
+        (Method::PATCH, dataset.clone(), Some(json!({"name": "taken_over"}))),
+        (Method::DELETE, dataset, None),
+        (Method::DELETE, view.clone(), None),
+        (Method::POST, format!("{view}/runs"), None),
+    ]
+}
+
+#[rstest]
+#[tokio::test]
+async fn anothers_objects_cannot_be_changed_and_answer_like_absent_ones(
+    #[values(Sqlite, Postgres)] stack: Stack,
+) {
+    let Some((acme, globex)) = acme_and_globex(stack).await else { return };
+    for (hidden, absent) in deeds("secret").into_iter().zip(deeds("absent")) {
+        let what = format!("{} {}", hidden.0, hidden.1);
+        let (one, other) = (done(&globex, hidden).await.status(404), done(&globex, absent).await.status(404));
+        assert_eq!(without_names(&one.json()), without_names(&other.json()), "{what}");
+    }
+    assert!(acme.sql("SELECT word FROM my.secret_view").await.status(200).text().contains(CANARY));
+}
+
+async fn done(who: &Customer, (method, path, body): (Method, String, Option<Value>)) -> Answer {
+    let request = who.request(method, &path);
+    who.send(body.iter().fold(request, |request, body| request.json(body))).await
+}
+
+#[tokio::test]
+async fn anothers_tag_confirms_nothing() {
+    let Some((acme, globex)) = acme_and_globex(Sqlite).await else { return };
+    let mut tags = 0;
+    for (hidden, absent) in [
+        ("/v1/datasets/secret", "/v1/datasets/absent"),
+        ("/v1/tables/my/secret", "/v1/tables/my/absent"),
+        ("/v1/tables/my/secret/rows", "/v1/tables/my/absent/rows"),
+        ("/v1/tables/my/secret_view/rows", "/v1/tables/my/absent_view/rows"),
+    ] {
+        let tag = acme.get(hidden).await.status(200).header("etag").to_owned();
+        if tag.is_empty() {
+            continue;
+        }
+        tags += 1;
+        acme.get_if_changed(hidden, &tag).await.status(304);
+        let one = globex.get_if_changed(hidden, &tag).await.status(404);
+        let other = globex.get_if_changed(absent, &tag).await.status(404);
+        assert_eq!(without_names(&one.json()), without_names(&other.json()), "{hidden}");
+    }
+    assert!(tags >= 2, "tables and views have tags");
+}
+
+#[tokio::test]
+async fn a_key_revokes_none_that_may_do_more() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let writer = acme.with_key(&app.key(&acme, &["write"]).await);
+    let made = acme.post("/v1/keys", json!({"scopes": ["read", "write"]})).await.created();
+    let path = format!("/v1/keys/{}", made["data"]["id"].as_str().unwrap());
+    writer.delete(&path).await.problem(403, "forbidden");
+    acme.with_key(made["data"]["key"].as_str().unwrap()).get("/v1/datasets").await.status(200);
+    let globex = app.customer("globex").await;
+    globex.delete(&path).await.problem(404, "unknown-key");
+    let equal = acme.post("/v1/keys", json!({"scopes": ["write"]})).await.created();
+    writer.delete(&format!("/v1/keys/{}", equal["data"]["id"].as_str().unwrap())).await.status(204);
+    acme.delete(&path).await.status(204);
+}
+
+#[tokio::test]
+async fn the_operator_cannot_shut_itself_out() {
+    let Some(app) = app(Sqlite).await else { return };
+    let customers = app.operator.get("/v1/admin/customers").await.data();
+    let own = customers.as_array().unwrap().iter().find(|one| one["workspace"] == "operator").unwrap();
+    let path = format!("/v1/admin/customers/{}", own["id"].as_str().unwrap());
+    let refused = app.operator.delete(&path).await.problem(409, "conflict");
+    assert!(refused.detail.contains("own"), "{refused:?}");
+    app.operator.get(&path).await.status(200);
+}
+
+#[tokio::test]
+async fn the_operators_right_stays_in_the_operators_workspace() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let path = format!("/v1/admin/customers/{}/keys", acme.id);
+    for scopes in [json!(["admin"]), json!(["read", "admin"])] {
+        app.operator.post(&path, json!({ "scopes": scopes })).await.problem(403, "forbidden");
     }
 }

@@ -48,6 +48,7 @@ impl Right for Admin {
 pub struct Caller<R> {
     pub principal: Arc<Principal>,
     pub trail: Arc<Trail>,
+    shows_key: bool,
     right: PhantomData<R>,
 }
 
@@ -59,14 +60,14 @@ impl<R> Caller<R> {
 
     /// Takes `cost` from the caller's rate before the work starts. Errors: `rate-limited` 429.
     pub fn spend(&self, app: &App, cost: u32) -> Result<(), Problem> {
-        match app.auth.admit(&self.principal.key, cost, Instant::now()) {
+        match app.auth.admit(&self.principal, cost, Instant::now()) {
             Ok(state) => {
                 self.trail.rated(state);
                 Ok(())
             }
             Err(state) => {
                 self.trail.rated(state);
-                let detail = format!("the limit `default` is {} weighted calls a minute", state.limit);
+                let detail = format!("the limit `{}` is {} weighted calls a minute", state.name, state.limit);
                 Err(Problem::because(Kind::RateLimited, detail).retry_after(state.retry_after_secs))
             }
         }
@@ -74,7 +75,21 @@ impl<R> Caller<R> {
 
     /// Gives back what a call took that cost nothing after all.
     pub fn give_back(&self, app: &App, cost: u32) {
-        app.auth.refund(&self.principal.key, cost, Instant::now());
+        app.auth.refund(&self.principal, cost);
+    }
+
+    /// For what would outlive a token. Errors: `forbidden` where a token was shown.
+    pub async fn must_show_key(&self, app: &App) -> Result<(), Problem> {
+        match self.shows_key {
+            true => Ok(()),
+            false => Err(self.denied(app, "a token makes no keys: show the API key itself").await),
+        }
+    }
+
+    /// Notes that the caller may not do this, and says why.
+    pub async fn denied(&self, app: &App, detail: impl Into<String>) -> Problem {
+        note_denial(app, &self.principal, &self.trail).await;
+        Problem::because(Kind::Forbidden, detail)
     }
 }
 
@@ -96,10 +111,13 @@ impl<R: Right> FromRequestParts<App> for Caller<R> {
         if let Need::Scope(scope) = entry.need
             && !principal.scopes.contains(scope)
         {
-            return Err(denied(app, &principal, entry, &trail).await);
+            note_denial(app, &principal, &trail).await;
+            let detail = format!("the scope `{}` is needed", entry.need.scope_name());
+            return Err(Problem::because(Kind::Forbidden, detail));
         }
         no_stray_query(entry, parts)?;
-        Ok(Self { principal, trail, right: PhantomData })
+        let shows_key = credential(parts).is_some_and(auth::is_key);
+        Ok(Self { principal, trail, shows_key, right: PhantomData })
     }
 }
 
@@ -154,12 +172,12 @@ fn credential(parts: &Parts) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
 }
 
-/// Notes the denial before it is answered.
-async fn denied(app: &App, principal: &Principal, entry: &Entry, trail: &Trail) -> Problem {
+/// Notes a denial before it is answered.
+async fn note_denial(app: &App, principal: &Principal, trail: &Trail) {
     let event = AuditEvent {
         workspace: Some(principal.workspace),
         key: Some(principal.key),
-        action: format!("{} {}", entry.method, entry.template),
+        action: trail.route().map(|entry| format!("{} {}", entry.method, entry.template)).unwrap_or_default(),
         target: String::new(),
         outcome: Outcome::Denied,
         request_id: Some(trail.id),
@@ -168,5 +186,4 @@ async fn denied(app: &App, principal: &Principal, entry: &Entry, trail: &Trail) 
     if let Err(error) = app.auth.audit(event).await {
         tracing::warn!(%error, "a denial could not be audited");
     }
-    Problem::because(Kind::Forbidden, format!("the scope `{}` is needed", entry.need.scope_name()))
 }

@@ -13,7 +13,7 @@ mod scopes;
 mod secret;
 
 pub use ids::{CustomerId, IntentId, JobId, KeyId, RequestId, TableId, WorkspaceId};
-pub use names::{Name, NameError, RegionId, Slug, TableName};
+pub use names::{Name, NameError, RegionId, Slug, TableName, is_hidden};
 pub use principal::Principal;
 pub use scopes::{Scope, Scopes};
 pub use secret::Secret;

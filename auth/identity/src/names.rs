@@ -54,12 +54,16 @@ impl NameError {
 
 /// The first 64 characters, those that could disturb a log line or a terminal replaced.
 fn printable(text: &str) -> String {
-    let plain = |c: char| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c };
+    let plain = |c: char| if is_hidden(c) { '\u{fffd}' } else { c };
     text.chars().take(64).map(plain).collect()
 }
 
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+/// Could this character break a line, turn its direction, or stand in it unseen? No label that people read has it.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A name near to `given` that fits `^[a-z][a-z0-9_]{1,62}$`; none where too little of it is left.
@@ -299,5 +303,13 @@ mod tests {
         for bad in ["daily", "a.b.c", ".x", "x.", "a b.c", "My.t", "x.y\0"] {
             assert!(bad.parse::<TableName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_hidden_and_letters_are_not() {
+        for c in "\n\0\u{85}\u{ad}\u{200b}\u{202e}\u{2028}\u{2060}\u{feff}\u{e0041}".chars() {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        assert!(!"Zürich 東京 Łódź – “x” 🙂".contains(is_hidden));
     }
 }

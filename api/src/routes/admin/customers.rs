@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::extract::{Admin, At, Caller, Json};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{List, One};
 use crate::routes::once::{Call, OnceKey, Told};
 use crate::state::App;
@@ -19,7 +19,7 @@ use crate::state::App;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerRequest {
-    /// Printable characters.
+    /// Printable characters, all of them to be seen.
     #[schema(min_length = 1, max_length = 128, example = "Initech Ltd.")]
     name: String,
     /// Schema name of the workspace.
@@ -107,7 +107,8 @@ pub async fn get_customer(
 
 /// Suspends a customer
 ///
-/// All its keys and tokens stop working within 5 s; its data stays.
+/// All its keys and tokens stop working within 5 s; its data stays. Not for the caller's own customer: nobody could let it in
+/// again.
 #[utoipa::path(delete, path = "/v1/admin/customers/{id}", tag = "admin",
     params(("id" = String, Path, description = "Id of the customer", example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")),
     responses((status = 204, description = "Suspended")))]
@@ -118,6 +119,9 @@ pub async fn suspend_customer(
 ) -> Result<StatusCode, Problem> {
     caller.spend(&app, 1)?;
     let customer = super::customer(&app, &id).await?;
+    if customer.id == caller.principal.customer {
+        return Err(Problem::because(Kind::Conflict, "the operator's own customer cannot be suspended"));
+    }
     app.auth.suspend(customer.id, Utc::now()).await?;
     super::note(&app, &caller, "customer.suspend", &id).await?;
     Ok(StatusCode::NO_CONTENT)

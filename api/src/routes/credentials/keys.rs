@@ -1,6 +1,6 @@
 //! `GET`, `POST` and `DELETE /v1/keys`: the caller's own API keys.
 
-use auth::{KeyInfo, NewKey};
+use auth::{AuthError, KeyInfo, KeyOrder, KeyRefusal, NewKey};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -22,10 +22,11 @@ pub struct KeyRequest {
     /// `read`, `write`; `admin` for the operator only. No more than the caller has.
     #[schema(value_type = Vec<String>, example = json!(["read"]))]
     pub scopes: Scopes,
+    /// Up to 128 characters, all of them to be seen.
     #[serde(default)]
     #[schema(example = "dashboard")]
     pub label: Option<String>,
-    /// Never, if absent.
+    /// No later than the end of the key that makes it; the same, if absent. Never, where that has no end.
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -86,7 +87,9 @@ pub async fn list_keys(caller: Caller<Read>, State(app): State<App>) -> Result<R
 
 /// Makes a key
 ///
-/// The answer shows it once; it is stored hashed.
+/// The answer shows it once; it is stored hashed. A token makes no keys. The new key has no more scopes than the key that makes
+/// it, ends no later, and is revoked with it. At most 100 keys of a workspace work at once (else `conflict`); all together have
+/// four times the calls a minute of one.
 #[utoipa::path(post, path = "/v1/keys", tag = "credentials", request_body = KeyRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this call for 24 h", example = "a-call-of-today")),
     responses((status = 201, body = One<MadeKey>)))]
@@ -97,18 +100,37 @@ pub async fn create_key(
     request: Json<KeyRequest>,
 ) -> Result<Response, Problem> {
     caller.spend(&app, 1)?;
+    caller.must_show_key(&app).await?;
     if !caller.principal.scopes.contains_all(request.body.scopes) {
-        return Err(Problem::because(Kind::Forbidden, "a key cannot have more scopes than its maker"));
+        return Err(caller.denied(&app, "a key cannot have more scopes than its maker").await);
     }
     let call = Call { app: &app, workspace: caller.workspace(), route: "keys", key, bytes: &request.bytes };
-    Ok(call.once(make(&app, caller.workspace(), request.body), without_secret).await?.into_response())
+    let work = make(&app, caller.principal.key, caller.workspace(), request.body);
+    Ok(call.once(work, without_secret).await?.into_response())
 }
 
-/// Makes a key of a workspace. Errors: `invalid-body` for an empty scope list, an odd label, an end in the past.
-pub async fn make(app: &App, workspace: WorkspaceId, request: KeyRequest) -> Result<Told, Problem> {
-    let label = request.label.unwrap_or_default();
-    let made = app.auth.create_key(workspace, request.scopes, &label, request.expires_at, Utc::now()).await?;
+/// Makes a key of a workspace. Errors: `invalid-body` for an empty scope list, an odd label, an end in the past;
+/// `unprocessable` for an end after the maker's; `conflict` where the workspace has all the keys it may have.
+pub async fn make(
+    app: &App,
+    maker: KeyId,
+    workspace: WorkspaceId,
+    request: KeyRequest,
+) -> Result<Told, Problem> {
+    let KeyRequest { scopes, label, expires_at } = request;
+    let label = label.unwrap_or_default();
+    let order = KeyOrder { workspace, scopes, label: &label, expires_at, made_by: Some(maker) };
+    let made = app.auth.make_key(order, Utc::now()).await.map_err(refused)?;
     Told::new(StatusCode::CREATED, None, &One::new(shown(&made)))
+}
+
+fn refused(error: KeyRefusal) -> Problem {
+    match error {
+        KeyRefusal::OutlivesMaker { .. } => Problem::because(Kind::Unprocessable, error.to_string()),
+        KeyRefusal::TooManyKeys => Problem::because(Kind::Conflict, error.to_string()),
+        KeyRefusal::MakerEnded => AuthError::Invalid.into(),
+        KeyRefusal::Other(error) => error.into(),
+    }
 }
 
 fn shown(made: &NewKey) -> MadeKey {
@@ -127,7 +149,8 @@ pub fn without_secret(told: &Told) -> Told {
 
 /// Revokes a key
 ///
-/// It stops working within 5 s everywhere.
+/// It stops working within 5 s everywhere, and so do its tokens, the keys that it made and those that they made. A key with
+/// scopes that the caller lacks is not the caller's to revoke.
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "credentials",
     params(("id" = String, Path, description = "Id of the key", example = "aB3dE6gH")),
     responses((status = 204, description = "Revoked")))]
@@ -137,13 +160,27 @@ pub async fn revoke_key(
     At(id): At<String>,
 ) -> Result<StatusCode, Problem> {
     caller.spend(&app, 1)?;
+    let key = key_of(&app, caller.workspace(), &id).await?;
+    if !caller.principal.scopes.contains_all(key.scopes) {
+        return Err(caller.denied(&app, "a key revokes none that has scopes it lacks").await);
+    }
     revoke(&app, caller.workspace(), &id).await
+}
+
+/// A workspace's key. Errors: `unknown-key`, also for another's.
+async fn key_of(app: &App, workspace: WorkspaceId, id: &str) -> Result<KeyInfo, Problem> {
+    let key = KeyId::parse(id).map_err(|_| unknown(id))?;
+    let found = app.auth.find_key(&key).await?.filter(|key| key.workspace_id == workspace);
+    found.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::because(Kind::UnknownKey, format!("no key `{}`", plain(id)))
 }
 
 /// Revokes a workspace's key. Errors: `unknown-key`, also for another's.
 pub async fn revoke(app: &App, workspace: WorkspaceId, id: &str) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::because(Kind::UnknownKey, format!("no key `{}`", plain(id)));
-    let key = KeyId::parse(id).map_err(|_| unknown())?;
+    let key = KeyId::parse(id).map_err(|_| unknown(id))?;
     let revoked = app.auth.revoke_key(workspace, &key, Utc::now()).await?;
-    if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+    if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
 }

@@ -1,8 +1,8 @@
 //! `POST /v1/tokens`: an API key becomes a token of 15 min. Answer as in RFC 6749, section 5.1.
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use chrono::Utc;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, PRAGMA};
@@ -10,10 +10,13 @@ use identity::Scopes;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::extract::{Caller, Known, parse_json};
+use crate::extract::{Caller, Known, parse_json, whole_body};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::json;
 use crate::state::App;
+
+/// More is no request for a token.
+const BYTES: usize = 4096;
 
 /// Fewer scopes than the key has; may be absent, and so may the body.
 #[derive(Default, Deserialize, Serialize, ToSchema)]
@@ -52,10 +55,10 @@ pub async fn create_token(
     caller: Caller<Known>,
     State(app): State<App>,
     headers: HeaderMap,
-    bytes: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
     caller.spend(&app, 1)?;
-    let request = read(&headers, &bytes)?;
+    let request = read(&headers, &whole_body(&headers, body, BYTES).await?)?;
     if request.grant_type.as_deref().is_some_and(|grant| grant != "client_credentials") {
         return Err(Problem::because(Kind::InvalidBody, "`grant_type` is client_credentials"));
     }
@@ -74,7 +77,7 @@ pub async fn create_token(
     Ok(response)
 }
 
-fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<TokenRequest, Problem> {
+fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<TokenRequest, Problem> {
     if bytes.is_empty() {
         return Ok(TokenRequest::default());
     }
@@ -94,10 +97,13 @@ fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<TokenRequest, Problem> {
 fn form(bytes: &[u8]) -> Result<TokenRequest, Problem> {
     let mut request = TokenRequest::default();
     for (name, value) in url::form_urlencoded::parse(bytes) {
-        match &*name {
-            "grant_type" => request.grant_type = Some(value.into_owned()),
-            "scope" => request.scope = Some(value.into_owned()),
+        let field = match &*name {
+            "grant_type" => &mut request.grant_type,
+            "scope" => &mut request.scope,
             _ => return Err(Problem::because(Kind::InvalidBody, "the form has `grant_type` and `scope`")),
+        };
+        if field.replace(value.into_owned()).is_some() {
+            return Err(Problem::because(Kind::InvalidBody, "a field of the form stands there twice"));
         }
     }
     Ok(request)

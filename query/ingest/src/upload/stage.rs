@@ -135,11 +135,7 @@ impl Drop for Staged {
 /// The last part of a name, without control and direction characters.
 fn label(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let kept: String = last.chars().filter(|c| !hidden(*c)).collect();
+    let kept: String = last.chars().filter(|c| !identity::is_hidden(*c)).collect();
     // The ending says what the file claims to be: a long name is cut in front of it.
     let skip = kept.chars().count().saturating_sub(NAME_CHARS);
     kept.chars().skip(skip).collect()
