@@ -30,7 +30,7 @@ pub struct Record {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    at: String,
+    timestamp: String,
     level: &'static str,
     message: &'static str,
     request_id: String,
@@ -113,7 +113,7 @@ fn drain(buffer: &Mutex<Vec<Record>>) {
 fn line(record: &Record) -> Line<'_> {
     let trail = &record.trail;
     Line {
-        at: record.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        timestamp: record.at.to_rfc3339_opts(SecondsFormat::Micros, true),
         level: "INFO",
         message: "request",
         request_id: trail.id.to_string(),

@@ -262,7 +262,7 @@ fn publish(counts: PoolState) {
         ("running", counts.running),
     ];
     for (state, count) in all {
-        metrics::gauge!("worker_processes", "state" => state).set(count as f64);
+        metrics::gauge!("lakefront_worker_processes", "state" => state).set(count as f64);
     }
-    metrics::gauge!("worker_queue_length").set(counts.queued as f64);
+    metrics::gauge!("lakefront_worker_queue_length").set(counts.queued as f64);
 }

@@ -150,7 +150,8 @@ impl Lease {
             Err(TaskError::Deadline) => "deadline",
             Err(TaskError::Io(_)) => "lost",
         };
-        metrics::counter!("worker_tasks_total", "kind" => kind.to_owned(), "outcome" => word).increment(1);
+        metrics::counter!("lakefront_worker_tasks_total", "kind" => kind.to_owned(), "outcome" => word)
+            .increment(1);
         self.in_task = false;
         if !matches!(outcome, Ok(_) | Err(TaskError::Refused(_))) {
             self.process = None;
