@@ -8,6 +8,7 @@
 //! Keys, single flight and bytes are `engine::cache`'s.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -20,12 +21,17 @@ use http::header::{
 };
 
 use crate::extract::Accepted;
+use crate::middleware::meters::CacheMeters;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_ROWS: HeaderName = HeaderName::from_static("x-rows");
 const X_TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
+const BOM: &[u8] = "\u{feff}".as_bytes();
+const BOM_WORD: &str = "bom";
 const POLICY: &str = "private, max-age=0, must-revalidate, stale-while-revalidate=30";
 const VARIES: &str = "Accept, Accept-Encoding, Authorization, X-API-Key";
+
+static METERS: LazyLock<CacheMeters> = LazyLock::new(CacheMeters::new);
 
 /// Where an answer came from, for `Cache-Status` (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,32 +44,47 @@ pub enum From {
 /// Whether the caller already has the answer of tag `etag`. A packed form has the same tag with its coding: `"…-br"`.
 pub fn has(accepted: &Accepted, etag: &str) -> bool {
     let Some(known) = accepted.if_none_match.as_deref() else { return false };
-    known.trim() == "*" || known.split(',').any(|tag| same(tag.trim(), etag))
+    known.trim() == "*" || known.split(',').any(|tag| same(tag.trim(), etag, accepted.bom))
 }
 
-fn same(tag: &str, etag: &str) -> bool {
+fn same(tag: &str, etag: &str, bom: bool) -> bool {
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
-    plain_tag(tag) == etag
+    plain_tag(tag, bom).is_some_and(|tag| tag == etag)
 }
 
-/// The tag of the plain form.
-pub fn plain_tag(tag: &str) -> Cow<'_, str> {
-    let bare = |coding: &Coding| tag.strip_suffix('"')?.strip_suffix(coding.word())?.strip_suffix('-');
-    Coding::ALL.iter().find_map(bare).map_or(Cow::Borrowed(tag), |bare| Cow::Owned(format!("{bare}\"")))
+/// The tag of the plain form. CSV with a byte order mark, `"…-bom"`, is known only to those who ask for one, and nothing
+/// else is to them.
+pub fn plain_tag(tag: &str, bom: bool) -> Option<Cow<'_, str>> {
+    let without = |word: &str| tag.strip_suffix('"')?.strip_suffix(word)?.strip_suffix('-');
+    match (bom, without(BOM_WORD)) {
+        (true, bare) => bare.map(|bare| Cow::Owned(format!("{bare}\""))),
+        (false, Some(_)) => None,
+        (false, None) => {
+            let bare = Coding::ALL.iter().find_map(|coding| without(coding.word()));
+            Some(bare.map_or(Cow::Borrowed(tag), |bare| Cow::Owned(format!("{bare}\""))))
+        }
+    }
 }
 
 /// 304 with the headers a 200 would have had.
 pub fn not_modified(accepted: &Accepted, etag: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    standing(response.headers_mut(), etag, accepted.coding, From::Revalidated);
+    let coding = accepted.coding.map(Coding::word);
+    standing(
+        response.headers_mut(),
+        etag,
+        if accepted.bom { Some(BOM_WORD) } else { coding },
+        From::Revalidated,
+    );
     response
 }
 
 /// 200 with a whole page.
 pub async fn page(accepted: &Accepted, answer: &Answer) -> Response {
     let page = &answer.page;
-    let (bytes, coding) = bytes(page, accepted.coding).await;
+    let (bytes, coding) =
+        if accepted.bom { (marked(page), None) } else { bytes(page, accepted.coding).await };
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
     headers.reserve(16);
@@ -71,12 +92,23 @@ pub async fn page(accepted: &Accepted, answer: &Answer) -> Response {
     if let Some(coding) = coding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.word()));
     }
-    standing(headers, &page.etag, coding, if answer.hit { From::Hit } else { From::Miss });
+    let form = if accepted.bom { Some(BOM_WORD) } else { coding.map(Coding::word) };
+    standing(headers, &page.etag, form, if answer.hit { From::Hit } else { From::Miss });
     if page.format != Format::Json {
         facts(headers, &page.facts);
-        attachment(headers, page.format);
+        attachment(headers, page.format, "rows");
     }
     response
+}
+
+/// Calls a page that is saved as a file by the name of its table.
+pub fn named(response: &mut Response, format: Format, table: &str) {
+    attachment(response.headers_mut(), format, table);
+}
+
+/// The page behind a byte order mark. It is not packed: packed forms are kept with the page, and this one is not.
+fn marked(page: &Page) -> Bytes {
+    [BOM, page.body.as_ref()].concat().into()
 }
 
 /// The page in the coding that is taken, where that is worth it.
@@ -93,9 +125,10 @@ fn compressible(page: &Page) -> bool {
     page.body.len() > 1024 && !matches!(page.format, Format::Parquet)
 }
 
-fn standing(headers: &mut HeaderMap, etag: &str, coding: Option<Coding>, from: From) {
-    let tag = match (etag.strip_suffix('"'), coding) {
-        (Some(bare), Some(coding)) => HeaderValue::try_from(format!("{bare}-{}\"", coding.word())),
+/// `form` is what sets these bytes apart from the plain page.
+fn standing(headers: &mut HeaderMap, etag: &str, form: Option<&str>, from: From) {
+    let tag = match (etag.strip_suffix('"'), form) {
+        (Some(bare), Some(form)) => HeaderValue::try_from(format!("{bare}-{form}\"")),
         _ => HeaderValue::from_str(etag),
     };
     if let Ok(tag) = tag {
@@ -103,6 +136,11 @@ fn standing(headers: &mut HeaderMap, etag: &str, coding: Option<Coding>, from: F
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(POLICY));
     headers.insert(VARY, HeaderValue::from_static(VARIES));
+    match from {
+        From::Hit => METERS.hit.increment(1),
+        From::Miss => METERS.miss.increment(1),
+        From::Revalidated => METERS.revalidated.increment(1),
+    }
     let status = match from {
         From::Hit | From::Revalidated => "lakefront; hit",
         From::Miss => "lakefront; fwd=miss; stored",
@@ -116,14 +154,16 @@ fn facts(headers: &mut HeaderMap, facts: &Facts) {
     headers.insert(X_TRUNCATED, HeaderValue::from_static(if facts.truncated { "true" } else { "false" }));
 }
 
-fn attachment(headers: &mut HeaderMap, format: Format) {
-    let text = match format {
-        Format::Csv => "attachment; filename=\"rows.csv\"",
-        Format::Parquet => "attachment; filename=\"rows.parquet\"",
-        Format::Arrow => "attachment; filename=\"rows.arrows\"",
+fn attachment(headers: &mut HeaderMap, format: Format, name: &str) {
+    let ending = match format {
+        Format::Csv => "csv",
+        Format::Parquet => "parquet",
+        Format::Arrow => "arrows",
         _ => return,
     };
-    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(text));
+    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{name}.{ending}\"")) {
+        headers.insert(CONTENT_DISPOSITION, value);
+    }
 }
 
 /// `Link: <…>; rel="next"` for a page that has a next one.
@@ -147,7 +187,7 @@ mod tests {
     use super::*;
 
     fn accepted(text: &str) -> Accepted {
-        Accepted { format: None, json: true, coding: None, if_none_match: Some(text.to_owned()) }
+        Accepted { format: None, json: true, coding: None, bom: false, if_none_match: Some(text.to_owned()) }
     }
 
     #[test]
@@ -156,5 +196,13 @@ mod tests {
             assert!(has(&accepted(known), "\"abc\""), "{known}");
         }
         assert!(!has(&accepted("\"abcd\""), "\"abc\""));
+    }
+
+    #[test]
+    fn a_mark_makes_another_form_with_a_tag_of_its_own() {
+        let marked = |text: &str| Accepted { bom: true, ..accepted(text) };
+        assert!(has(&marked("\"abc-bom\""), "\"abc\""));
+        assert!(!has(&marked("\"abc\""), "\"abc\""));
+        assert!(!has(&accepted("\"abc-bom\""), "\"abc\""));
     }
 }

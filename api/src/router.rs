@@ -235,6 +235,7 @@ pub fn build() -> (Router<App>, Table, OpenApi) {
     }
     let (router, mut document) = api.split_for_parts();
     document::finish(&mut document);
+    let router = router.route("/docs/", axum::routing::get(r::operations::docs::docs_slash));
     let router = router.fallback(missing).method_not_allowed_fallback(other_method);
     (router, table, document)
 }

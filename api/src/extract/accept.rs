@@ -16,6 +16,8 @@ pub struct Accepted {
     /// Whether JSON is among what is taken, whatever else is preferred.
     pub json: bool,
     pub coding: Option<Coding>,
+    /// Whether the answer is CSV that begins with a byte order mark.
+    pub bom: bool,
     /// The text of `If-None-Match`.
     pub if_none_match: Option<String>,
 }
@@ -29,6 +31,7 @@ impl FromRequestParts<App> for Accepted {
             format: by_accept(&parts.headers),
             json: takes_json(&parts.headers),
             coding: by_accept_encoding(&parts.headers),
+            bom: false,
             if_none_match: tag.map(str::to_owned),
         })
     }
@@ -48,10 +51,17 @@ impl Accepted {
         }
     }
 
+    /// The same for an answer in this format, where a `bom` parameter asks for a byte order mark: of CSV alone.
+    #[must_use]
+    pub fn with_bom(self, bom: Option<bool>, format: Format) -> Self {
+        Self { bom: bom == Some(true) && format == Format::Csv, ..self }
+    }
+
     /// The tags the caller has, as the engine gives them: a packed form's tag is that of the plain one.
     pub fn known(&self) -> Option<String> {
         let tags = self.if_none_match.as_ref()?;
-        let plain: Vec<_> = tags.split(',').map(|tag| caching::plain_tag(tag.trim())).collect();
+        let plain: Vec<_> =
+            tags.split(',').filter_map(|tag| caching::plain_tag(tag.trim(), self.bom)).collect();
         Some(plain.join(", "))
     }
 

@@ -52,6 +52,9 @@ pub struct Wanted {
     /// Goes before `Accept`.
     #[param(value_type = Option<RowFormat>, example = "json")]
     pub format: Option<String>,
+    /// Whether CSV begins with a byte order mark, as Excel needs it.
+    #[param(value_type = Option<bool>)]
+    pub bom: Option<bool>,
 }
 
 /// A column of an answer.
@@ -108,6 +111,7 @@ pub async fn run_sql(
         (None, Some(format)) => format,
         (word, _) => accepted.format(word)?,
     };
+    let accepted = accepted.with_bom(wanted.bom, format);
     if limit.is_some_and(|limit| !(1..=engine::PAGE_ROWS).contains(&limit)) {
         return Err(Problem::because(
             Kind::InvalidParameter,

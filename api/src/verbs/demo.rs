@@ -20,8 +20,7 @@ use ingest::demo::{Demo, DemoConfig};
 
 use crate::cli::DemoArgs;
 use crate::config::{self, Config, Hidden};
-use crate::node::Node;
-use crate::node::Store;
+use crate::node::{Node, Store};
 use crate::verbs::progress::Bar;
 use crate::verbs::{hold, key, runtime, start_log};
 

@@ -44,6 +44,7 @@ pub async fn job_result(
         let detail = format!("the result was asked for, and is kept, as {}", answer.page.format);
         return Err(Problem::because(Kind::NotAcceptable, detail));
     }
+    let accepted = accepted.with_bom(wanted.bom, answer.page.format);
     if caching::has(&accepted, &answer.page.etag) {
         return Ok(caching::not_modified(&accepted, &answer.page.etag));
     }

@@ -29,6 +29,11 @@ pub async fn docs_index(_: Anyone) -> Redirect {
     Redirect::permanent("/docs/index.html")
 }
 
+/// The same with a slash too many, which is no address of the document.
+pub async fn docs_slash() -> Redirect {
+    Redirect::permanent("/docs")
+}
+
 /// A file of the documentation page
 #[utoipa::path(get, path = "/docs/{file}", tag = "operations",
     params(("file" = String, Path, description = "Name of the file", example = "index.html")),

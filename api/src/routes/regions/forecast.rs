@@ -24,6 +24,9 @@ pub struct Issue {
     /// Goes before `Accept`.
     #[param(value_type = Option<RowFormat>, example = "csv")]
     format: Option<String>,
+    /// Whether CSV begins with a byte order mark, as Excel needs it.
+    #[param(value_type = Option<bool>)]
+    bom: Option<bool>,
 }
 
 /// Weather forecast of a region
@@ -41,6 +44,7 @@ pub async fn region_forecast(
     Query(issue): Query<Issue>,
 ) -> Result<Response, Problem> {
     let format = accepted.format(issue.format.as_deref())?;
+    let accepted = accepted.with_bom(issue.bom, format);
     let as_of = super::as_of(issue.as_of.as_deref())?;
     let query = RegionQuery::Forecast { region, as_of, fields: super::fields(issue.fields.as_deref()) };
     super::answer(&app, &caller, &accepted, query, format).await

@@ -26,6 +26,7 @@ pub async fn region_market(
     Query(series): Query<Series>,
 ) -> Result<Response, Problem> {
     let format = accepted.format(series.format.as_deref())?;
+    let accepted = accepted.with_bom(series.bom, format);
     let query = RegionQuery::Market(series.query(Of::One(region))?);
     super::answer(&app, &caller, &accepted, query, format).await
 }
@@ -43,5 +44,6 @@ pub async fn regions_market(
 ) -> Result<Response, Problem> {
     let (regions, series) = many.split()?;
     let format = accepted.format(series.format.as_deref())?;
+    let accepted = accepted.with_bom(series.bom, format);
     super::answer(&app, &caller, &accepted, RegionQuery::Market(series.query(regions)?), format).await
 }

@@ -34,6 +34,9 @@ pub struct Series {
     /// Goes before `Accept`.
     #[param(value_type = Option<RowFormat>, example = "csv")]
     pub format: Option<String>,
+    /// Whether CSV begins with a byte order mark, as Excel needs it.
+    #[param(value_type = Option<bool>)]
+    pub bom: Option<bool>,
 }
 
 /// The same over several regions.
@@ -61,17 +64,20 @@ pub struct SeriesOfMany {
     /// Goes before `Accept`.
     #[param(value_type = Option<RowFormat>, example = "csv")]
     pub format: Option<String>,
+    /// Whether CSV begins with a byte order mark, as Excel needs it.
+    #[param(value_type = Option<bool>)]
+    pub bom: Option<bool>,
 }
 
 impl SeriesOfMany {
     /// The named regions and the rest. Errors: `invalid-parameter` without `regions`.
     pub fn split(self) -> Result<(Of, Series), Problem> {
-        let Self { regions, from, to, grain, fields, as_of, format } = self;
+        let Self { regions, from, to, grain, fields, as_of, format, bom } = self;
         let missing = || {
             Problem::because(Kind::InvalidParameter, "`regions` is needed: region ids with commas between")
         };
         let regions = super::names(&regions.ok_or_else(missing)?)?;
-        Ok((Of::Many(regions), Series { from, to, grain, fields, as_of, format }))
+        Ok((Of::Many(regions), Series { from, to, grain, fields, as_of, format, bom }))
     }
 }
 
@@ -105,6 +111,7 @@ pub async fn region_weather(
     Query(series): Query<Series>,
 ) -> Result<Response, Problem> {
     let format = accepted.format(series.format.as_deref())?;
+    let accepted = accepted.with_bom(series.bom, format);
     let query = RegionQuery::Weather(series.query(Of::One(region))?);
     super::answer(&app, &caller, &accepted, query, format).await
 }
@@ -122,5 +129,6 @@ pub async fn regions_weather(
 ) -> Result<Response, Problem> {
     let (regions, series) = many.split()?;
     let format = accepted.format(series.format.as_deref())?;
+    let accepted = accepted.with_bom(series.bom, format);
     super::answer(&app, &caller, &accepted, RegionQuery::Weather(series.query(regions)?), format).await
 }

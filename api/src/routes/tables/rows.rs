@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::caching;
 use crate::extract::{Accepted, At, Caller, Pairs, Prefer, Read, TableAt};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{RowFormat, TableVersion};
 use crate::routes::sql::ResultColumn;
 use crate::state::App;
@@ -69,7 +69,8 @@ enum Counted {
         ("or" = Option<String>, Query, description = "Alternatives: `(a.eq.1,b.gt.2)`", example = "(hours.lt.20,air_temperature_max.gte.10)"),
         ("filters" = Option<HashMap<String, String>>, Query, style = Form, explode, description = "Conditions on columns, each a parameter of its own",
             example = json!({"region_id": "eq.it-lombardia", "day": "gte.2026-01-30"})),
-        ("format" = Option<RowFormat>, Query, description = "Goes before `Accept`", example = "csv")),
+        ("format" = Option<RowFormat>, Query, description = "Goes before `Accept`", example = "csv"),
+        ("bom" = Option<bool>, Query, description = "Whether CSV begins with a byte order mark, as Excel needs it")),
     responses((status = 200, body = RowsBody), (status = 304, description = "What the caller has is still right")))]
 pub async fn table_rows(
     caller: Caller<Read>,
@@ -81,6 +82,7 @@ pub async fn table_rows(
 ) -> Result<Response, Problem> {
     let named = pairs.iter().find(|(name, _)| name == "format").map(|(_, word)| word.as_str());
     let format = accepted.format(named)?;
+    let accepted = accepted.with_bom(bom(&pairs)?, format);
     let mut request = RowsRequest::from_pairs(pairs)?;
     request.format = format;
     match prefer.count.as_deref() {
@@ -89,7 +91,7 @@ pub async fn table_rows(
         _ => {}
     }
     caller.spend(&app, 1)?;
-    let known = accepted.known();
+    let (known, file) = (accepted.known(), name.to_string());
     let answer = app.engine.rows(&caller.principal, name, request, known.as_deref(), Utc::now()).await;
     let answer = match answer? {
         RowsAnswer::NotModified { etag } => {
@@ -105,8 +107,14 @@ pub async fn table_rows(
         return Ok(caching::not_modified(&accepted, &answer.page.etag));
     }
     let mut response = caching::page(&accepted, &answer).await;
+    caching::named(&mut response, format, &file);
     if let Some(next) = &answer.page.facts.next {
         caching::link_next(&mut response, &caller.trail.uri, next);
     }
     Ok(response)
+}
+
+fn bom(pairs: &[(String, String)]) -> Result<Option<bool>, Problem> {
+    let named = pairs.iter().find(|(name, _)| name == "bom").map(|(_, word)| word.parse());
+    named.transpose().map_err(|_| Problem::because(Kind::InvalidParameter, "`bom` is true or false"))
 }

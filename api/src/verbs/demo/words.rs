@@ -20,6 +20,7 @@ pub fn welcome(written: &Written, folder: &Path) {
 Lakefront is ready at {url}
   documentation   {url}/docs/index.html
   keys            {folder}/demo.json (customers acme and globex, and the operator)
+  beside it       lakefront status --config {folder}/lakefront.toml
 
 Try, with acme's key:
   export KEY={key}
