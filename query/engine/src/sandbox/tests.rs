@@ -270,7 +270,7 @@ async fn a_column_without_a_name_is_called_as_it_is_written() {
         ("select $1", vec!["$1"]),
         (
             "select coalesce(note, 'a very long text that goes on and on, far beyond sixty characters') from my.sales limit 1",
-            vec!["coalesce(note, 'a very long text that goes on and on, far bey"],
+            vec!["coalesce(note, 'a very long text that goes on and on, far be"],
         ),
     ] {
         let mut plan = lab.plan(sql);
