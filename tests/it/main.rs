@@ -17,6 +17,7 @@ mod kill;
 mod lakes;
 mod nyc;
 mod object_store;
+mod operator;
 mod readers;
 mod rights;
 mod shared;

@@ -21,6 +21,7 @@ use crate::routes::bodies::{Dataset, Job, One};
 use crate::routes::once::OnceKey;
 use crate::state::App;
 
+// Fields that may be left out have no examples of their own: the documentation page would fill them in.
 /// The form.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the form is read part by part; this type describes it")]
@@ -39,19 +40,17 @@ pub struct UploadForm {
     #[schema(value_type = Option<FileFormat>, inline)]
     format: Option<String>,
     /// JSON object of column and type, where the inferred type is not wanted.
-    #[schema(example = r#"{"sold": "bigint"}"#)]
     types: Option<String>,
     #[schema(value_type = Option<Decimal>, inline)]
     decimal: Option<String>,
     #[schema(value_type = Option<BadRows>, inline)]
     on_bad_rows: Option<String>,
-    #[schema(example = "Sales by region and day")]
     description: Option<String>,
 }
 
 /// `create` if absent.
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase", example = "create")]
+#[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
 enum Mode {
     Create,
@@ -62,7 +61,7 @@ enum Mode {
 
 /// Told by content if absent.
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase", example = "csv")]
+#[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
 enum FileFormat {
     Csv,
@@ -82,7 +81,7 @@ enum Decimal {
 
 /// `fail` if absent; `reject` sets bad rows aside and goes on.
 #[derive(ToSchema)]
-#[schema(rename_all = "lowercase", example = "reject")]
+#[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "the words are read by `ingest`; this type describes them")]
 enum BadRows {
     Fail,
@@ -96,7 +95,10 @@ enum BadRows {
 #[utoipa::path(post, path = "/v1/datasets", tag = "datasets",
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this upload for 24 h", example = "sales-of-january"),
         ("Prefer" = Option<String>, Header, description = "`respond-async` or `wait=n`: when to answer with a job", example = "wait=30")),
-    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    request_body(content = UploadForm, content_type = "multipart/form-data",
+        example = json!({"name": "sales", "mode": "create", "format": "csv", "types": "{\"sold\": \"bigint\"}", "on_bad_rows": "reject",
+            "description": "Sales by region and day",
+            "file": "region_id,day,sold\nit-lombardia,2026-01-30,120\nit-lombardia,2026-01-31,95\nit-lombardia,2026-02-01,many\n"})),
     responses((status = 201, body = One<Dataset>, description = "A new dataset"), (status = 200, body = One<Dataset>, description = "An existing dataset, changed"),
         (status = 202, body = One<Job>, description = "Still at work")))]
 pub async fn upload_dataset(
