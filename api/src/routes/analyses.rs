@@ -16,7 +16,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::problem::{Kind, Problem};
-use crate::routes::bodies::{Column, columns};
+use crate::routes::bodies::{Column, Job, columns};
 use crate::state::App;
 
 /// A saved statement.
@@ -60,6 +60,9 @@ pub struct Analysis {
     pub created_at: DateTime<Utc>,
     #[schema(example = "2026-02-01T06:00:00Z")]
     pub updated_at: DateTime<Utc>,
+    /// Asked for alone: the newest run of a stored analysis. Where it failed, the result before it keeps serving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<Job>,
 }
 
 impl From<&Table> for Analysis {
@@ -81,6 +84,7 @@ impl From<&Table> for Analysis {
             rows: table.version.map(|_| table.rows),
             created_at: table.created_at,
             updated_at: table.updated_at,
+            last_run: None,
         }
     }
 }

@@ -3,8 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use identity::Name;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::Analysis;
 use crate::extract::{At, Caller, Read};
@@ -12,20 +10,10 @@ use crate::problem::Problem;
 use crate::routes::bodies::{Job, One};
 use crate::state::App;
 
-/// An analysis and what became of its last run.
-#[derive(Serialize, ToSchema)]
-pub struct AnalysisAndRun {
-    #[serde(flatten)]
-    pub analysis: Analysis,
-    /// The newest run of a stored analysis; where it failed, the result before it keeps serving.
-    #[schema(required = true)]
-    pub last_run: Option<Job>,
-}
-
 /// One analysis
 #[utoipa::path(get, path = "/v1/analyses/{name}", tag = "analyses",
     params(("name" = String, Path, description = "Name of the analysis", example = "hot_days")),
-    responses((status = 200, body = One<AnalysisAndRun>,
+    responses((status = 200, body = One<Analysis>,
         example = json!({"data": {"name": "hot_days", "table": "my.hot_days", "kind": "table",
             "sql": "SELECT region_id, day, air_temperature_max FROM weather.daily WHERE air_temperature_max >= $1",
             "params": [10], "refresh": null, "description": "Days of 10 degrees and more", "tests": [],
@@ -43,5 +31,5 @@ pub async fn get_analysis(
     let table = super::find(&app, caller.workspace(), &name).await?;
     let runs = app.catalog.runs(caller.workspace(), table.id, 1, None).await?;
     let last_run = runs.first().map(Job::from);
-    Ok(One::new(AnalysisAndRun { analysis: Analysis::from(&*table), last_run }).ok())
+    Ok(One::new(Analysis { last_run, ..Analysis::from(&*table) }).ok())
 }
