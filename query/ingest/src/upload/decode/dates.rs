@@ -75,8 +75,7 @@ impl Moment {
         }
         let (date, rest) = match text[0].is_ascii_digit() {
             true => numbered(text)?,
-            // Most texts are no dates: their first letter tells that of nearly all.
-            false if b"jfmasond".contains(&text[0].to_ascii_lowercase()) => named_month_first(text)?,
+            false if begins_month(text) => named_month_first(text)?,
             false => return None,
         };
         match rest {
@@ -193,6 +192,28 @@ const MONTHS: [&[u8]; 12] = [
     b"november",
     b"december",
 ];
+
+/// Whether a text begins as a month name does: nearly all words are told apart by this alone.
+#[inline]
+fn begins_month(text: &[u8]) -> bool {
+    let Some([a, b, c]) = text.first_chunk() else { return false };
+    let lower = [a | 0x20, b | 0x20, c | 0x20];
+    matches!(
+        &lower,
+        b"jan"
+            | b"feb"
+            | b"mar"
+            | b"apr"
+            | b"may"
+            | b"jun"
+            | b"jul"
+            | b"aug"
+            | b"sep"
+            | b"oct"
+            | b"nov"
+            | b"dec"
+    )
+}
 
 /// An English month name, whole or its first three letters.
 fn month_name(text: &[u8]) -> Option<(u32, &[u8])> {

@@ -104,8 +104,9 @@ impl Facts {
     fn see_value(&mut self, at: u64, text: &[u8]) {
         match text[0] {
             b'0'..=b'9' | b'-' | b'.' | b',' => self.see_figures(at, text),
-            _ if is_bool(text) => self.bools.see(at, text),
-            _ if number::special(text).is_some() => self.specials.see(at, text),
+            // Words that are neither begin with other letters.
+            b't' | b'T' | b'f' | b'F' if is_bool(text) => self.bools.see(at, text),
+            b'n' | b'N' | b'i' | b'I' if number::special(text).is_some() => self.specials.see(at, text),
             _ => self.see_string(at, text),
         }
     }
@@ -122,8 +123,12 @@ impl Facts {
 
     #[inline]
     fn see_other(&mut self, at: u64, text: &[u8]) {
-        self.point.others.see(at, text);
-        self.comma.others.see(at, text);
+        if self.written != Written::Comma {
+            self.point.others.see(at, text);
+        }
+        if self.written != Written::Point {
+            self.comma.others.see(at, text);
+        }
     }
 
     /// A number by one of the marks, if it is one by any.
