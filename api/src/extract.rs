@@ -3,6 +3,7 @@
 
 mod accept;
 mod caller;
+mod describe;
 mod form;
 mod json;
 mod path;
@@ -11,6 +12,7 @@ mod query;
 
 pub use accept::Accepted;
 pub use caller::{Admin, Anyone, Caller, Known, Read, Write};
+pub use describe::description;
 pub use form::{Form, Part};
 pub use json::{Json, NoBody, parse as parse_json, whole as whole_body};
 pub use path::{At, RegionAt, TableAt, plain};

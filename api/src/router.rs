@@ -55,7 +55,7 @@ const QUERY: &[Kind] = &[
     LakeUnavailable,
     DataCorrupt,
 ];
-const ONCE: &[Kind] = &[IdempotencyInFlight, IdempotencyMismatch];
+const MADE_KEY: &[Kind] = &[Conflict, Unprocessable, IdempotencyInFlight, IdempotencyMismatch];
 const UPLOAD: &[Kind] = &[
     InvalidName,
     NameTaken,
@@ -141,7 +141,7 @@ fn page() -> Vec<Row> {
         // credentials
         (KNOWN, routes!(r::credentials::tokens::create_token), &[]),
         (READ, routes!(r::credentials::keys::list_keys), &[]),
-        (WRITE, routes!(r::credentials::keys::create_key), ONCE),
+        (WRITE, routes!(r::credentials::keys::create_key), MADE_KEY),
         (WRITE, routes!(r::credentials::keys::revoke_key), &[UnknownKey]),
         (OPEN, routes!(r::credentials::jwks::jwks), &[]),
         // operator
@@ -152,12 +152,12 @@ fn page() -> Vec<Row> {
             &[InvalidName, NameTaken, IdempotencyInFlight, IdempotencyMismatch],
         ),
         (ADMIN, routes!(r::admin::customers::get_customer), &[UnknownCustomer]),
-        (ADMIN, routes!(r::admin::customers::suspend_customer), &[UnknownCustomer]),
+        (ADMIN, routes!(r::admin::customers::suspend_customer), &[UnknownCustomer, Conflict]),
         (ADMIN, routes!(r::admin::keys::list_customer_keys), &[UnknownCustomer]),
         (
             ADMIN,
             routes!(r::admin::keys::create_customer_key),
-            &[UnknownCustomer, IdempotencyInFlight, IdempotencyMismatch],
+            &[UnknownCustomer, Conflict, Unprocessable, IdempotencyInFlight, IdempotencyMismatch],
         ),
         (ADMIN, routes!(r::admin::keys::revoke_customer_key), &[UnknownCustomer, UnknownKey]),
         (ADMIN, routes!(r::admin::events::push_events), &[UnknownSource, InvalidEvent, LakeUnavailable]),

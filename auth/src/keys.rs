@@ -121,9 +121,31 @@ impl Auth {
                 UNION SELECT k.id FROM api_keys k JOIN ended e ON k.made_by = e.id WHERE k.workspace_id = $2)
             UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $3) WHERE id IN (SELECT id FROM ended)
             RETURNING id";
+        self.end_keys(REVOKE, workspace, key, now).await
+    }
+
+    /// Ends a key and its tokens alone: the keys that it made stay, for whoever changes one key for the next.
+    pub async fn retire_key(
+        &self,
+        workspace: WorkspaceId,
+        key: &KeyId,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        const RETIRE: &str = "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $3)
+            WHERE id = $1 AND workspace_id = $2 RETURNING id";
+        self.end_keys(RETIRE, workspace, key, now).await
+    }
+
+    async fn end_keys(
+        &self,
+        sql: &'static str,
+        workspace: WorkspaceId,
+        key: &KeyId,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
         let mut tx = self.db().begin().await?;
         lock_keys(&mut tx, workspace).await?;
-        let ended: Vec<String> = within!(tx, |conn| sqlx::query_scalar(REVOKE)
+        let ended: Vec<String> = within!(tx, |conn| sqlx::query_scalar(sql)
             .bind(key.to_string())
             .bind(workspace.as_uuid())
             .bind(database::instant(now))

@@ -227,3 +227,17 @@ async fn a_column_that_nearly_is_of_a_narrower_type_says_why_it_is_text() {
     let again = acme.upload_form(upload()).await.created();
     assert_eq!(&again["data"]["columns"], columns);
 }
+
+#[rstest]
+#[case::too_long("x".repeat(4_097))]
+#[case::turned_around("a\u{202e}b".to_owned())]
+#[tokio::test]
+async fn a_description_is_short_and_hides_nothing(#[case] text: String) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.upload_form(Upload::new("sales", "n\n1\n").field("description", &text))
+        .await
+        .problem(400, "invalid-body");
+    acme.upload("sales", "n\n1\n").await.created();
+    acme.patch("/v1/datasets/sales", json!({"description": text})).await.problem(400, "invalid-body");
+    acme.patch("/v1/datasets/sales", json!({"description": "two\nlines"})).await.status(200);
+}

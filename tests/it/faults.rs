@@ -118,6 +118,39 @@ async fn events_are_refused_while_the_disk_is_full_and_arrive_when_it_is_not() {
     panic!("the events did not arrive:\n{}", app.log());
 }
 
+#[tokio::test]
+async fn a_flipped_byte_is_found_and_told_and_other_tables_are_read() {
+    let Some(mut app) = TestApp::start(options(Stack::Sqlite)).await else { return };
+    let acme = app.customer("acme").await;
+    acme.upload("good", "n\n1\n").await.created();
+    let before = parquet_files(&app.folder.join("objects"));
+    acme.upload("bad", &csv()).await.created();
+    app.kill();
+    let after = parquet_files(&app.folder.join("objects"));
+    let file = after.iter().find(|file| !before.contains(file)).unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    app.resume().await;
+    acme.sql("SELECT sum(n) AS s FROM my.bad").await.problem(503, "data-corrupt");
+    assert_eq!(acme.sql("SELECT sum(n) AS s FROM my.good").await.data(), json!([{"s": 1}]));
+}
+
+fn parquet_files(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => open.push(path),
+                path if path.extension().is_some_and(|e| e == "parquet") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
 /// A hundred events.
 async fn push(app: &TestApp, n: usize) -> Answer {
     let time = chrono::Utc::now().to_rfc3339();

@@ -345,3 +345,17 @@ async fn a_token_is_asked_for_in_few_words_each_said_once() {
         ask("application/json", " ".repeat(bytes)).await.problem(413, "payload-too-large");
     }
 }
+
+#[tokio::test]
+async fn a_key_is_changed_for_the_next_one_that_it_made() {
+    let Some(app) = app(Sqlite).await else { return };
+    let acme = app.customer("acme").await;
+    let (old, id) = made(app, &acme, json!({"scopes": ["read", "write"]})).await;
+    let next =
+        old.post("/v1/keys", json!({"scopes": ["read", "write"]})).await.created()["data"]["key"].take();
+    let next = acme.with_key(next.as_str().unwrap());
+    next.delete(&format!("/v1/keys/{id}?made=drop")).await.problem(400, "invalid-parameter");
+    next.delete(&format!("/v1/keys/{id}?made=keep")).await.status(204);
+    old.get("/v1/datasets").await.problem(401, "unauthenticated");
+    next.get("/v1/datasets").await.status(200);
+}

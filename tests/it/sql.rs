@@ -211,3 +211,24 @@ async fn a_column_without_a_name_is_called_as_it_is_written() {
     let answer = acme.sql("SELECT count(*), SUM(n), 1, 1 FROM my.numbers").await;
     assert_eq!(answer.data(), json!([{"count(*)": 3, "sum(n)": 6, "1": 1, "1_2": 1}]));
 }
+
+#[rstest]
+#[case("SELECT 'a' ~ '('", 422, "query-failed")]
+#[case("SELECT regexp_replace('a', 'a{10000000}', 'b')", 422, "query-failed")]
+#[case("SELECT array_resize(make_array(1), -1)", 422, "query-failed")]
+#[tokio::test]
+async fn a_callers_own_mistake_is_never_the_servers(
+    #[case] sql: &str,
+    #[case] status: u16,
+    #[case] code: &str,
+) {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    acme.sql(sql).await.problem(status, code);
+}
+
+#[tokio::test]
+async fn a_volatile_function_in_quotes_is_volatile() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let first = acme.sql("SELECT \"random\"() AS n").await.data();
+    assert_ne!(first, acme.sql("SELECT \"random\"() AS n").await.data());
+}

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::customer::Customer;
 use crate::postgres::Postgres;
+use crate::reaper::reap;
 
 /// What a server stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +120,9 @@ impl TestApp {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.unwrap_or_else(|e| panic!("no log file: {e}"));
         let child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        self.child = Some(child.unwrap_or_else(|e| panic!("cannot start the server: {e}")));
+        let child = child.unwrap_or_else(|e| panic!("cannot start the server: {e}"));
+        reap(child.id(), &self.folder);
+        self.child = Some(child);
         self.ready().await;
     }
 

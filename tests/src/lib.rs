@@ -12,6 +12,7 @@ mod app;
 mod customer;
 mod postgres;
 mod python;
+mod reaper;
 mod redis;
 mod require;
 mod s3;

@@ -57,7 +57,8 @@ pub fn is_transient(error: &anyhow::Error) -> bool {
 /// An error and its causes in one line. What a cause repeats of the one before is left out: some libraries tell theirs twice.
 pub fn words(error: &anyhow::Error) -> String {
     let texts = error.chain().map(ToString::to_string);
-    let join = |told: String, text: String| if told.ends_with(&text) { told } else { format!("{told}: {text}") };
+    let join =
+        |told: String, text: String| if told.ends_with(&text) { told } else { format!("{told}: {text}") };
     texts.reduce(join).unwrap_or_default()
 }
 

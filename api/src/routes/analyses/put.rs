@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Analysis;
-use crate::extract::{Caller, Json, Write};
+use crate::extract::{Caller, Json, Write, description};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::json;
 use crate::state::App;
@@ -128,7 +128,7 @@ async fn described(
         columns: columns.collect(),
         refresh: body.refresh,
         tests: body.tests.into_iter().map(Value::Object).collect(),
-        description: body.description,
+        description: description(body.description)?,
         ..PutAnalysis::new(caller.principal.slug.clone(), name, body.sql)
     })
 }

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use identity::{KeyId, Scopes, WorkspaceId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{At, Caller, Json, Read, Write, plain};
+use crate::extract::{At, Caller, Json, Query, Read, Write, plain};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{List, One};
 use crate::routes::once::{Call, OnceKey, Told};
@@ -147,24 +147,46 @@ pub fn without_secret(told: &Told) -> Told {
     kept
 }
 
+/// What becomes of the keys that a revoked one made.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// `keep`: the keys that it made stay; without it they end too.
+    #[param(inline)]
+    made: Option<Made>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Made {
+    Keep,
+}
+
 /// Revokes a key
 ///
-/// It stops working within 5 s everywhere, and so do its tokens, the keys that it made and those that they made. A key with
-/// scopes that the caller lacks is not the caller's to revoke.
+/// It stops working within 5 s everywhere, and so do its tokens, the keys that it made and those that they made. To change
+/// one key for the next, make the new one with the old and revoke the old with `made=keep`. A key with scopes that the
+/// caller lacks is not the caller's to revoke.
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "credentials",
-    params(("id" = String, Path, description = "Id of the key", example = "aB3dE6gH")),
+    params(("id" = String, Path, description = "Id of the key", example = "aB3dE6gH"), Revocation),
     responses((status = 204, description = "Revoked")))]
 pub async fn revoke_key(
     caller: Caller<Write>,
     State(app): State<App>,
     At(id): At<String>,
+    Query(revocation): Query<Revocation>,
 ) -> Result<StatusCode, Problem> {
     caller.spend(&app, 1)?;
     let key = key_of(&app, caller.workspace(), &id).await?;
     if !caller.principal.scopes.contains_all(key.scopes) {
         return Err(caller.denied(&app, "a key revokes none that has scopes it lacks").await);
     }
-    revoke(&app, caller.workspace(), &id).await
+    if revocation.made.is_none() {
+        return revoke(&app, caller.workspace(), &id).await;
+    }
+    app.auth.retire_key(caller.workspace(), &key.id, Utc::now()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A workspace's key. Errors: `unknown-key`, also for another's.

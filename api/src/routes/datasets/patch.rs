@@ -8,7 +8,7 @@ use identity::Name;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
-use crate::extract::{At, Caller, Json, Write};
+use crate::extract::{At, Caller, Json, Write, description};
 use crate::problem::Problem;
 use crate::routes::bodies::{Dataset, One};
 use crate::state::App;
@@ -44,7 +44,8 @@ pub async fn patch_dataset(
     caller.spend(&app, 1)?;
     super::find(&app, caller.workspace(), &name).await?;
     let rename = patch.body.name.as_deref().map(Name::parse).transpose()?;
-    let patch = Patch { name: rename, description: patch.body.description };
+    let description = patch.body.description.map(description).transpose()?;
+    let patch = Patch { name: rename, description };
     let table = app.catalog.patch(caller.workspace(), &name, patch, Utc::now()).await?;
     let table = table.ok_or_else(|| super::unknown(&name))?;
     Ok(One::new(Dataset::from(&*table)).ok())

@@ -15,7 +15,7 @@ use ingest::upload::{DecimalMark, Digest, Format, NewUpload, OnBadRows, Staged, 
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::extract::{Caller, Form, Part, Prefer, Write};
+use crate::extract::{Caller, Form, Part, Prefer, Write, description};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{Dataset, Job, One};
 use crate::routes::once::OnceKey;
@@ -207,7 +207,7 @@ impl Fields {
             types: self.types()?,
             decimal: self.word::<DecimalMark>("decimal")?,
             on_bad_rows: self.word::<OnBadRows>("on_bad_rows")?.unwrap_or_default(),
-            description: self.texts.remove("description").filter(|text| !text.is_empty()),
+            description: description(self.texts.remove("description"))?,
             idempotency_key,
             wait: prefer.wait,
         })

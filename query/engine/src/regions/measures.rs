@@ -1,10 +1,11 @@
 //! The measures of the daily tables, and how days become windows, months and years: means of daily values, each day weighing the same,
 //! nulls ignored.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array};
-use arrow::compute::cast;
+use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
@@ -91,6 +92,18 @@ impl Days {
         &self.batch
     }
 
+    /// The same with the days of a range replaced by those of `new`, all of which lie in it.
+    pub fn spliced(&self, range: RangeInclusive<i32>, new: Option<&Self>) -> Result<Self, QueryError> {
+        let old = self.span(*range.start(), range.end().saturating_add(1))?;
+        let (before, after) =
+            (self.batch.slice(0, old.start), self.batch.slice(old.end, self.len() - old.end));
+        let parts = [Some(&before), new.map(Self::batch), Some(&after)];
+        let parts: Result<Vec<_>, _> = parts.into_iter().flatten().map(with_plain_origin).collect();
+        let parts = parts?;
+        let schema = parts.first().map(RecordBatch::schema).unwrap_or_else(|| self.batch.schema());
+        Self::new(&concat_batches(&schema, &parts).map_err(QueryError::engine)?)
+    }
+
     pub fn bytes(&self) -> usize {
         self.batch.get_array_memory_size() + 256
     }
@@ -150,6 +163,16 @@ impl Days {
         let end = days.partition_point(|day| *day < to);
         Ok(start..end.max(start))
     }
+}
+
+/// Dictionaries that are put together again and again would run out of keys.
+fn with_plain_origin(rows: &RecordBatch) -> Result<RecordBatch, QueryError> {
+    let plain = |(field, column): (&arrow::datatypes::FieldRef, &ArrayRef)| match field.name().as_str() {
+        "origin" => cast(column, &DataType::Utf8).map(|column| (field.name().clone(), column, true)),
+        _ => Ok((field.name().clone(), Arc::clone(column), true)),
+    };
+    let columns: Result<Vec<_>, _> = rows.schema().fields().iter().zip(rows.columns()).map(plain).collect();
+    columns.and_then(RecordBatch::try_from_iter_with_nullable).map_err(QueryError::engine)
 }
 
 fn missing(name: &str) -> QueryError {

@@ -14,6 +14,7 @@ mod forecast;
 mod list;
 mod measures;
 mod parse;
+mod pieces;
 mod reader;
 mod request;
 mod series;

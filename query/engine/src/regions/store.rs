@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! (table, region, stamp) ─▶ kept and of that stamp? ─▶ Days
-//!                         └▶ one served statement over the pinned version ─▶ Days, kept
+//!                         ├▶ kept, of an older one  ─▶ the days of files that came or went ─▶ Days, kept
+//!                         └▶ all days of the region at the pinned version ─▶ Days, kept
 //! ```
 //! Bounded by bytes; the least used regions are read anew. A moment of the past is read without being kept.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
+use catalog::Table;
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
@@ -19,6 +22,7 @@ use identity::{RegionId, TableId, TableName};
 use lake::Snapshot;
 
 use super::measures::Days;
+use super::pieces::{Piece, Pieces, changed};
 use super::reader::Reader;
 use super::tables::{Footing, MARKET_DAILY, WEATHER_DAILY};
 use crate::QueryError;
@@ -27,6 +31,8 @@ type Key = (TableId, RegionId);
 
 /// About what a day takes in memory.
 const ROW_BYTES: u64 = 64;
+/// A file's share of the memory of a region that refers to it.
+const PIECE_BYTES: usize = 64;
 
 /// The newest hour of a region.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,18 +41,28 @@ pub(super) struct LatestHour {
     pub air_temperature: Option<f64>,
 }
 
+/// One region's days, the stamp they were read for, and the files they came from.
+#[derive(Clone)]
+struct Held {
+    stamp: i64,
+    days: Arc<Days>,
+    pieces: Arc<[Piece]>,
+}
+
 /// Days and newest hours by region, each with the stamp it was read for.
 #[derive(Clone)]
 pub(super) struct Store {
     pub reader: Reader,
     bytes: u64,
-    days: moka::sync::Cache<Key, (i64, Arc<Days>)>,
+    days: moka::sync::Cache<Key, Held>,
     hours: moka::sync::Cache<Key, (i64, Option<LatestHour>)>,
 }
 
 impl Store {
     pub fn new(reader: Reader, bytes: u64) -> Self {
-        let weigh = |_: &Key, (_, days): &(i64, Arc<Days>)| u32::try_from(days.bytes()).unwrap_or(u32::MAX);
+        let weigh = |_: &Key, held: &Held| {
+            u32::try_from(held.days.bytes() + held.pieces.len() * PIECE_BYTES).unwrap_or(u32::MAX)
+        };
         Self {
             reader,
             bytes,
@@ -66,28 +82,58 @@ impl Store {
             return Ok(None);
         };
         let key = (table.id, region.clone());
-        if let Some((_, days)) = self.days.get(&key).filter(|(of, _)| keep && *of == stamp.version) {
-            return Ok(Some(days));
+        let held = self.days.get(&key).filter(|held| keep && held.stamp <= stamp.version);
+        if let Some(held) = held.as_ref().filter(|held| held.stamp == stamp.version) {
+            return Ok(Some(Arc::clone(&held.days)));
         }
         let snapshot = self.reader.snapshot(table, version).await?;
-        let one = vec![ScalarValue::Utf8(Some(region.to_string()))];
-        let batches = self.reader.rows(table, snapshot, "days", statement(footing.name), one).await?;
+        let pieces: Arc<[Piece]> = Pieces::of(&snapshot).of_region(region).into();
+        let since = held.and_then(|held| Some((changed(&held.pieces, &pieces)?, held.days)));
+        let read = |days: Option<RangeInclusive<i32>>| {
+            self.read(table, Arc::clone(&snapshot), statement(footing.name), region, days)
+        };
+        let days = match since {
+            Some((range, days)) if range.is_empty() => Some(days),
+            Some((range, days)) => {
+                let new = read(Some(range.clone())).await?;
+                Some(Arc::new(days.spliced(range, new.as_deref())?))
+            }
+            None => read(None).await?,
+        };
+        if let Some(days) = days.as_ref().filter(|_| keep) {
+            self.keep(key, Held { stamp: stamp.version, days: Arc::clone(days), pieces });
+        }
+        Ok(days)
+    }
+
+    /// The region's days, all or those of a range; `None` where there are none.
+    async fn read(
+        &self,
+        table: &Table,
+        snapshot: Arc<Snapshot>,
+        sql: &'static str,
+        region: &RegionId,
+        days: Option<RangeInclusive<i32>>,
+    ) -> Result<Option<Arc<Days>>, QueryError> {
+        let (first, last) = days.map(RangeInclusive::into_inner).unzip();
+        let params = vec![
+            ScalarValue::Utf8(Some(region.to_string())),
+            ScalarValue::Date32(first),
+            ScalarValue::Date32(last),
+        ];
+        let batches = self.reader.rows(table, snapshot, "days", sql, params).await?;
         let Some(first) = batches.first() else {
             return Ok(None);
         };
         let rows = concat_batches(&first.schema(), &batches).map_err(QueryError::engine)?;
-        let days = Arc::new(Days::new(&rows)?);
-        if keep {
-            self.keep(key, stamp.version, &days);
-        }
-        Ok(Some(days))
+        Ok(Some(Arc::new(Days::new(&rows)?)))
     }
 
-    fn keep(&self, key: Key, stamp: i64, days: &Arc<Days>) {
+    fn keep(&self, key: Key, held: Held) {
         // A reader that held an older moment must not put back what a newer one has replaced.
-        let newer = self.days.get(&key).is_some_and(|(of, _)| of > stamp);
+        let newer = self.days.get(&key).is_some_and(|kept| kept.stamp > held.stamp);
         if !newer {
-            self.days.insert(key, (stamp, Arc::clone(days)));
+            self.days.insert(key, held);
         }
     }
 
@@ -105,11 +151,13 @@ impl Store {
         if snapshot.rows() * ROW_BYTES > self.bytes / 2 {
             return Ok(0);
         }
-        let (sql, all) = (statement(footing.name), vec![ScalarValue::Utf8(None)]);
+        let all = vec![ScalarValue::Utf8(None), ScalarValue::Date32(None), ScalarValue::Date32(None)];
+        let (sql, pieces) = (statement(footing.name), Pieces::of(&snapshot));
         let mut batches = self.reader.stream(table, snapshot, "days", sql, all).await?;
         let (mut open, mut regions): (Option<(RegionId, Vec<RecordBatch>)>, usize) = (None, 0);
-        let keep =
-            |region: RegionId, parts: &[RecordBatch]| self.keep_parts(table.id, region, parts, &stamp_of);
+        let keep = |region: RegionId, parts: &[RecordBatch]| {
+            self.keep_parts((table.id, &pieces), region, parts, &stamp_of)
+        };
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(QueryError::lake)?;
             for (region, start, length) in runs(&batch)? {
@@ -134,7 +182,7 @@ impl Store {
     /// Keeps one region's days as a copy that does not hold on to the buffers of the whole.
     fn keep_parts(
         &self,
-        table: TableId,
+        (table, pieces): (TableId, &Pieces),
         region: RegionId,
         parts: &[RecordBatch],
         stamp_of: &impl Fn(&RegionId) -> Option<i64>,
@@ -145,7 +193,8 @@ impl Store {
         let nothing = first.slice(0, 0);
         let rows =
             concat_batches(&first.schema(), parts.iter().chain([&nothing])).map_err(QueryError::engine)?;
-        self.keep((table, region), stamp, &Arc::new(Days::new(&rows)?));
+        let pieces = pieces.of_region(&region).into();
+        self.keep((table, region), Held { stamp, days: Arc::new(Days::new(&rows)?), pieces });
         Ok(())
     }
 

@@ -336,6 +336,49 @@ async fn warming_reads_what_asking_would() {
     assert_eq!(a["data"], b["data"]);
 }
 
+/// A table whose days lie in files of ten, changed file by file; now and then all of them are put together.
+#[tokio::test]
+async fn days_renewed_change_by_change_are_those_read_anew() {
+    let scene = scene().await;
+    let mut all = days();
+    let place: lake::Location =
+        scene.world.catalog.moment().table(&super::tables::WEATHER_DAILY).unwrap().location.parse().unwrap();
+    let write = async |rows: &[Day], remove: Remove| {
+        let daily = scene.world.catalog.moment().table(&super::tables::WEATHER_DAILY).unwrap();
+        let touched = Touched::Regions(vec![region(ROME)]);
+        scene.world.write(&daily, &weather(ROME, rows), remove, touched, now()).await
+    };
+    let mut version = write(&all[..10], Remove::All).await;
+    for ten in all[10..].chunks(10) {
+        version = write(ten, Remove::None).await;
+    }
+    for round in 0..40_usize {
+        if round % 13 == 12 {
+            version = write(&all, Remove::All).await;
+        }
+        let snapshot = scene.world.lake.snapshot(&place, version).await.unwrap();
+        let file = &snapshot.files()[round * 7919 % snapshot.files().len()];
+        let bound = |value: &Value| value.as_str().unwrap().parse::<NaiveDate>().unwrap();
+        let (min, max) = (bound(&file.min["day"]), bound(&file.max["day"]));
+        let inside = |day: &Day| (min..=max).contains(&day.day);
+        all.iter_mut().filter(|day| inside(day)).for_each(|day| day.mean = Some(round as f64));
+        let rows: Vec<Day> = all.iter().copied().filter(inside).collect();
+        version = write(&rows, Remove::Files(vec![file.path.clone()])).await;
+        let fresh = Regions::new(
+            scene.world.catalog.clone(),
+            scene.world.lake.clone(),
+            64 << 20,
+            Seal::new([3; 32]),
+            "EUR",
+        );
+        let anew = Scene { world: World::new().await, regions: fresh, cache: Cache::new(16 << 20, 4 << 20) };
+        let asked = series(Grain::Day, None, None);
+        let (renewed, anew) = (scene.json(asked.clone()).await, anew.json(asked).await);
+        assert_eq!(renewed["data"].as_array().unwrap().len(), all.len());
+        assert_eq!(renewed["data"], anew["data"], "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn many_regions_are_answered_in_one_call() {
     let scene = scene().await;

@@ -1,4 +1,4 @@
--- Days of weather, oldest first: of the region $1, or of all regions where $1 is null.
+-- Days of weather, oldest first: of the region $1, or of all regions where $1 is null; from $2 to $3, where they are not null.
 -- `days` is weather.daily at the pinned version.
 SELECT region_id,
        day,
@@ -11,5 +11,5 @@ SELECT region_id,
        CAST(hours AS BIGINT) AS hours,
        CAST(origin AS VARCHAR) AS origin
 FROM days
-WHERE $1 IS NULL OR region_id = $1
+WHERE ($1 IS NULL OR region_id = $1) AND ($2 IS NULL OR day >= $2) AND ($3 IS NULL OR day <= $3)
 ORDER BY region_id, day

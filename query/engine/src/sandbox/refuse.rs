@@ -79,7 +79,9 @@ pub(super) fn from_engine(error: &DataFusionError) -> Refusal {
         }
         DataFusionError::External(source) => match source.downcast_ref::<Refusal>() {
             Some(refusal) => refusal.clone(),
-            None => unreadable_data(root),
+            None if is_of_the_lake(root) => unreadable_data(root),
+            // What a function says of its arguments, a pattern that is none above all.
+            None => failed(&source.to_string()),
         },
         _ => internal(root),
     }
@@ -203,14 +205,24 @@ fn unreadable_data(error: &DataFusionError) -> Refusal {
     }
 }
 
+fn is_of_the_lake(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.any(|cause| {
+        cause.is::<std::io::Error>()
+            || cause.is::<parquet::errors::ParquetError>()
+            || cause.is::<lake::Error>()
+    })
+}
+
 fn is_damaged(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |cause| cause.source());
     causes.any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == InvalidData))
 }
 
+/// The statement is the customer's, and so is what the engine makes of it; the log says what it was.
 fn internal(error: &DataFusionError) -> Refusal {
     tracing::error!(%error, "the engine failed");
-    Refusal::new("internal", "the engine failed")
+    Refusal::new("query-failed", "the engine cannot run this statement")
 }
 
 /// One line in our words, without the engine's own prefixes and hints, cut to a length.

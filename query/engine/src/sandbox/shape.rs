@@ -193,8 +193,14 @@ impl Visitor for Walk<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> Step {
         self.depth += 1;
         if let Expr::Function(function) = expr {
-            let name = function.name.to_string().to_ascii_lowercase();
-            self.shape.volatile |= VOLATILE.contains(&name.as_str());
+            // Without its quotes: `"random"()` is `random()`.
+            let name = function
+                .name
+                .0
+                .last()
+                .and_then(|part| part.as_ident())
+                .map(|ident| ident.value.to_ascii_lowercase());
+            self.shape.volatile |= name.is_none_or(|name| VOLATILE.contains(&name.as_str()));
         }
         cap(self.depth, DEPTH, "expressions nested or chained")
     }

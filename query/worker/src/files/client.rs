@@ -62,6 +62,7 @@ impl Connection {
         match answer.status() {
             status if status.is_success() => Ok(answer),
             StatusCode::NOT_FOUND => Err(io::ErrorKind::NotFound.into()),
+            StatusCode::UNPROCESSABLE_ENTITY => Err(io::ErrorKind::InvalidData.into()),
             status => Err(io::Error::other(format!("the gateway answered {status}"))),
         }
     }

@@ -108,12 +108,15 @@ async fn told(files: &dyn Files, request: Request<Incoming>) -> Response<Full<By
     }
 }
 
+/// Damaged bytes have a status of their own: the worker must not take them for a store that is away.
 fn failed(error: &io::Error) -> Response<Full<Bytes>> {
-    if error.kind() == io::ErrorKind::NotFound {
-        return status(StatusCode::NOT_FOUND);
-    }
+    let told = match error.kind() {
+        io::ErrorKind::NotFound => return status(StatusCode::NOT_FOUND),
+        io::ErrorKind::InvalidData => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::BAD_GATEWAY,
+    };
     tracing::warn!(%error, "a file could not be read for a worker");
-    status(StatusCode::BAD_GATEWAY)
+    status(told)
 }
 
 fn status(status: StatusCode) -> Response<Full<Bytes>> {
