@@ -341,7 +341,8 @@ async fn a_token_is_asked_for_in_few_words_each_said_once() {
     for twice in ["scope=read&scope=write", "grant_type=client_credentials&grant_type=client_credentials"] {
         ask(FORM, twice.into()).await.problem(400, "invalid-body");
     }
-    for bytes in [4_097, 3 << 20] {
+    // What does not fit into the socket at once may be cut off before the answer is read.
+    for bytes in [4_097, 64 << 10] {
         ask("application/json", " ".repeat(bytes)).await.problem(413, "payload-too-large");
     }
 }
