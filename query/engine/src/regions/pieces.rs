@@ -49,7 +49,8 @@ pub(super) fn changed(before: &[Piece], after: &[Piece]) -> Option<RangeInclusiv
     let has = |all: &[Piece], one: &Piece| all.iter().any(|piece| piece.file.path == one.file.path);
     let gone = before.iter().filter(|piece| !has(after, piece));
     let come = after.iter().filter(|piece| !has(before, piece));
-    gone.chain(come).try_fold(i32::MAX..=i32::MIN, |range, piece| {
+    let nothing = RangeInclusive::new(i32::MAX, i32::MIN);
+    gone.chain(come).try_fold(nothing, |range, piece| {
         let (first, last) = piece.days?;
         Some(first.min(*range.start())..=last.max(*range.end()))
     })
