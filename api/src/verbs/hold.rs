@@ -4,6 +4,7 @@
 //! Verbs that run beside a server take neither.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -61,9 +62,9 @@ impl Locks {
     /// Adds a folder; one that is held already stays held once.
     async fn add(&mut self, folder: &Path) -> anyhow::Result<()> {
         let folder = std::fs::canonicalize(folder).with_context(|| folder.display().to_string())?;
-        if !self.0.contains_key(&folder) {
-            let file = lock(&folder).await?;
-            self.0.insert(folder, file);
+        if let Entry::Vacant(place) = self.0.entry(folder) {
+            let file = lock(place.key()).await?;
+            place.insert(file);
         }
         Ok(())
     }
