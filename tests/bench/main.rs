@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to the person who runs it")]
 
 mod bare;
+mod bombs;
 mod cached;
 mod duckdb;
 mod lake;
@@ -30,7 +31,8 @@ use table::Figure;
 type Failure = Box<dyn std::error::Error>;
 
 /// The names a run can be narrowed to.
-const NAMES: [&str; 7] = ["cached", "not-modified", "select", "uncached", "upload", "start", "mixed"];
+const NAMES: [&str; 8] =
+    ["cached", "not-modified", "bombs", "select", "uncached", "upload", "start", "mixed"];
 
 fn main() -> Result<(), Failure> {
     // `cargo bench` says `--bench` to every bench.
@@ -76,6 +78,9 @@ async fn on_one_lake(
     }
     if wanted("not-modified") {
         figures.extend(cached::not_modified(lake, sizes).await?);
+    }
+    if wanted("bombs") {
+        figures.push(bombs::beside(lake, sizes).await?);
     }
     if wanted("uncached") {
         figures.extend(uncached::against_duckdb(lake).await?);
