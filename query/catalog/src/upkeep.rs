@@ -12,7 +12,7 @@ const CLOSED_INTENTS: TimeDelta = TimeDelta::days(1);
 
 /// For so long `as_of` finds every version of a platform table; before that the last of each quarter hour. A stream that
 /// commits every other second would else leave 300 000 in a week.
-pub const FINE: TimeDelta = TimeDelta::minutes(15);
+pub const FINE: TimeDelta = TimeDelta::minutes(10);
 const SLOT_SECS: i64 = 15 * 60;
 
 /// How much was forgotten.

@@ -21,9 +21,10 @@ const CHECKPOINT_EVERY: u64 = 5;
 const VACUUM_EVERY: u64 = 60;
 /// Files of a model's table that are left as they are.
 const MODEL_FILES: usize = 200;
-/// How long log entries stay at least: longer than every version is kept, and than it takes to settle a dead writer's
+/// How long log entries stay at least: until a quarter hour and [`catalog::FINE`] are over and its versions are thinned, as
+/// each version that is still kept then gets a checkpoint of its own; and longer than it takes to settle a dead writer's
 /// intent, whose commit is looked for in them.
-const LOG: TimeDelta = TimeDelta::minutes(20);
+const LOG: TimeDelta = TimeDelta::minutes(27);
 /// How long files stay that no kept version names: longer than any write or query.
 const FILES: Duration = Duration::from_secs(3_600);
 
