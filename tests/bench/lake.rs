@@ -52,11 +52,12 @@ impl Lake {
     fn settings(&self, address: SocketAddr) -> String {
         format!(
             "[server]\nlisten = \"{address}\"\n[database]\nurl = \"sqlite://{}\"\n[storage]\nurl = {:?}\nscratch = {:?}\n\
-             {SETTINGS}signing_key_file = {:?}\n[lake]\nstate = {:?}\nsources = false\n",
+             {SETTINGS}signing_key_file = {:?}\n[lake]\nfile = {:?}\nstate = {:?}\nsources = false\n",
             self.path("catalog.db").display(),
             self.path("lake"),
             self.path("scratch"),
             self.path("signing-key.pem"),
+            self.path("definition"),
             self.path("sources"),
         )
     }

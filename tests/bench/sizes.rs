@@ -35,7 +35,7 @@ impl Sizes {
         regions: 10,
         years: 2,
         round: Duration::from_secs(1),
-        rounds: 1,
+        rounds: 3,
         upload_bytes: 5_000_000,
         uploads: 1,
         datasets: 20,
