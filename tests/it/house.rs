@@ -31,7 +31,6 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("redis", &["database"]),
     ("object_store", &["lake", "ingest"]),
     ("parquet", &["lake", "engine", "ingest"]),
-    ("deltalake-core", &["lake"]),
     ("datafusion", &["lake", "engine", "ingest"]),
     ("reqwest", &["auth", "ingest", "harness"]),
     ("hyper", &["worker", "lakefront"]),

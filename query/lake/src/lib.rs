@@ -45,6 +45,6 @@ pub use ranged::{Ranged, ranged_store};
 pub use scan::{ScanFiles, scan_files};
 pub use snapshot::Snapshot;
 pub use store::LakeConfig;
-pub use types::{normalise_batch, normalise_schema};
+pub use types::{normalise_batch, normalise_schema, stored_schema};
 pub use verify::Blocks;
 pub use writer::{FileWriter, LocalWriter, WriterOptions};

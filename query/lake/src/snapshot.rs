@@ -12,14 +12,12 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
-use deltalake_core::kernel::{Metadata, Protocol};
 use identity::IntentId;
 
 use crate::file::DataFile;
-use crate::log::{Entry, Txn};
+use crate::log::{Entry, Metadata, Protocol, Transaction, columns};
 use crate::scan::Prepared;
 use crate::stats::FileStatistics;
-use crate::types::from_delta;
 use crate::{Error, Location, Version};
 
 /// Intents remembered in memory; older ones are looked for in the log itself.
@@ -177,9 +175,8 @@ impl Snapshot {
             self.protocol = protocol;
         }
         if let Some(metadata) = entry.metadata {
-            let schema = metadata.parse_schema().map_err(Error::internal)?;
-            self.schema = from_delta(&schema)?;
-            self.partition_columns = metadata.partition_columns().to_vec();
+            self.schema = Arc::new(columns::from_text(&metadata.schema_string)?);
+            self.partition_columns = metadata.partition_columns.clone();
             self.metadata = metadata;
         }
         if !entry.remove.is_empty() || !self.files.is_empty() {
@@ -200,15 +197,15 @@ impl Snapshot {
         Ok(())
     }
 
-    fn note(&mut self, txn: Txn) {
-        let Some(intent) = txn.app.strip_prefix(INTENT) else {
-            self.txns.insert(txn.app, txn.number);
+    fn note(&mut self, txn: Transaction) {
+        let Some(intent) = txn.app_id.strip_prefix(INTENT) else {
+            self.txns.insert(txn.app_id, txn.version);
             return;
         };
         if self.intents.len() == INTENTS {
             self.intents.remove(0);
         }
-        self.intents.extend(intent.parse().ok().map(|intent| (intent, txn.number)));
+        self.intents.extend(intent.parse().ok().map(|intent| (intent, txn.version)));
     }
 
     /// Memory it takes, roughly; files shared with other versions count in each.
@@ -223,14 +220,13 @@ impl Snapshot {
 
 /// Refuses tables whose files do not mean what they say.
 fn check(protocol: &Protocol) -> Result<(), Error> {
-    let unknown = protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string);
-    let mut unknown = unknown.filter(|name| !matches!(name.as_str(), "timestampNtz" | "vacuumProtocolCheck"));
-    match unknown.next() {
-        Some(name) => Err(Error::Unsupported(format!("tables with {name}"))),
-        None if protocol.min_reader_version() == 2 => {
-            Err(Error::Unsupported("tables with column mapping".to_owned()))
-        }
-        None => Ok(()),
+    let known = |name: &&String| matches!(name.as_str(), "timestampNtz" | "vacuumProtocolCheck");
+    let unknown = protocol.reader_features.iter().flatten().find(|name| !known(name));
+    match (unknown, protocol.min_reader_version) {
+        (Some(name), _) => Err(Error::Unsupported(format!("tables with {name}"))),
+        (None, 1 | 3) => Ok(()),
+        (None, 2) => Err(Error::Unsupported("tables with column mapping".to_owned())),
+        (None, version) => Err(Error::Unsupported(format!("tables of reader version {version}"))),
     }
 }
 

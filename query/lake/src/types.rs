@@ -12,17 +12,16 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use deltalake_core::kernel::StructType;
-use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 
 use crate::Error;
+use crate::log::columns;
 
 /// The schema as the lake stores it: Delta's types, every column nullable, no metadata.
 /// Errors: [`Error::Unsupported`] for a type without a counterpart (unions).
 pub fn normalise_schema(schema: &Schema) -> Result<SchemaRef, Error> {
     let fields: Vec<_> = schema.fields().iter().map(|field| plain_field(field)).collect::<Result<_, _>>()?;
     // there and back, so that names inside lists and maps are those which a table read back has
-    from_delta(&to_delta(&Schema::new(fields))?)
+    columns::from_text(&columns::to_text(&Schema::new(fields))?).map(Arc::new)
 }
 
 /// The batch with the schema that [`normalise_schema`] gives; cheap where nothing has to change.
@@ -93,14 +92,24 @@ fn plain(r#type: &DataType) -> Option<DataType> {
     })
 }
 
-pub(crate) fn to_delta(schema: &Schema) -> Result<StructType, Error> {
-    schema.try_into_kernel().map_err(|error: arrow::error::ArrowError| Error::Unsupported(error.to_string()))
-}
+/// A stored schema in the log's own words, for `#[serde(with = "lake::stored_schema")]`.
+pub mod stored_schema {
+    use std::sync::Arc;
 
-pub(crate) fn from_delta(schema: &StructType) -> Result<SchemaRef, Error> {
-    let schema: Schema = schema.try_into_arrow()?;
-    let bare = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_metadata(Default::default()));
-    Ok(Arc::new(Schema::new(schema.fields().iter().map(bare).collect::<Fields>())))
+    use arrow::datatypes::SchemaRef;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _, ser::Error as _};
+
+    use crate::log::columns;
+
+    /// Errors: a schema that [`super::normalise_schema`] did not make.
+    pub fn serialize<S: Serializer>(schema: &SchemaRef, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&columns::to_text(schema).map_err(S::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SchemaRef, D::Error> {
+        let text = String::deserialize(from)?;
+        columns::from_text(&text).map(Arc::new).map_err(D::Error::custom)
+    }
 }
 
 /// The schema that queries see: text and bytes as views, which the engine keeps from scan to answer.

@@ -57,8 +57,8 @@ pub enum Object {
 /// The files of a table at one version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Files {
-    /// Arrow schema with partition columns, in the serde form of `arrow::datatypes::Schema`
-    /// (see [`Files::schema`]).
+    /// The stored schema, partition columns included.
+    #[serde(with = "lake::stored_schema")]
     pub schema: arrow::datatypes::SchemaRef,
     /// Columns the rows of each file are sorted by, ascending.
     #[serde(default)]
@@ -145,7 +145,8 @@ fn target_bytes() -> u64 {
 pub struct Written {
     pub rows: u64,
     pub columns: Vec<ColumnType>,
-    /// Arrow schema of the files.
+    /// The stored schema of the files.
+    #[serde(with = "lake::stored_schema")]
     pub schema: arrow::datatypes::SchemaRef,
     pub files: Vec<WrittenFile>,
 }

@@ -1,19 +1,20 @@
 //! What is written into an entry.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use chrono::Utc;
-use deltalake_core::kernel::{Action, CommitInfo, MetadataExt as _, Protocol, Transaction, new_metadata};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Commit, Remove};
 use crate::file::DataFile;
-use crate::log::{Entry, add_action, entry_name, remove_action, write_actions};
+use crate::log::checkpoint::{INTENTS_DAYS, REMOVALS_HOURS};
+use crate::log::{
+    Entry, Format, Line, Metadata, Protocol, Transaction, add_line, columns, entry_name, remove_line,
+    write_lines,
+};
 use crate::snapshot::{Snapshot, intent_app};
 use crate::store::Store;
-use crate::types::to_delta;
 use crate::{Error, Location, stats};
 
 /// Names that the commit info has a meaning for; a second of the same name would make it unreadable.
@@ -38,16 +39,37 @@ pub(crate) async fn create(
     schema: &Schema,
     partition_by: &[&str],
 ) -> Result<Option<Entry>, Error> {
-    let protocol: Protocol = serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))?;
-    let metadata = new_metadata(&to_delta(schema)?, partition_by, properties()).map_err(Error::internal)?;
-    let info = CommitInfo { operation: Some("CREATE TABLE".to_owned()), ..info() };
-    let bytes =
-        write_actions(&[Action::CommitInfo(info), Action::Protocol(protocol), Action::Metadata(metadata)])?;
+    let info = [("operation".to_owned(), json!("CREATE TABLE"))].into_iter().chain(info()).collect();
+    let protocol = Protocol {
+        min_reader_version: 1,
+        min_writer_version: 2,
+        reader_features: None,
+        writer_features: None,
+    };
+    let bytes = write_lines(&[
+        Line { commit_info: Some(info), ..Line::default() },
+        Line { protocol: Some(protocol), ..Line::default() },
+        Line { meta_data: Some(metadata(schema, partition_by)?), ..Line::default() },
+    ])?;
     match store.create(&at.log(&entry_name(0)), bytes.clone()).await {
         Ok(()) => Entry::parse(0, &bytes).map(Some),
         Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+fn metadata(schema: &Schema, partition_by: &[&str]) -> Result<Metadata, Error> {
+    let configuration = properties().map(|(name, value)| (name.to_owned(), Some(value)));
+    Ok(Metadata {
+        id: uuid::Uuid::new_v4().to_string(),
+        name: None,
+        description: None,
+        format: Format { provider: "parquet".to_owned(), options: Some([].into()) },
+        schema_string: columns::to_text(schema)?,
+        partition_columns: partition_by.iter().map(|column| (*column).to_owned()).collect(),
+        configuration: Some(configuration.into()),
+        created_time: Some(Utc::now().timestamp_millis()),
+    })
 }
 
 /// What other writers and cleaners of the table are told.
@@ -57,18 +79,17 @@ fn properties() -> [(&'static str, String); 5] {
         ("delta.dataSkippingNumIndexedCols", stats::MOST_COLUMNS.to_string()),
         ("delta.logRetentionDuration", "interval 30 days".to_owned()),
         // which files old versions still need is told by the versions that are kept, not by the log
-        ("delta.deletedFileRetentionDuration", "interval 2 hours".to_owned()),
-        // intents carry a time and go from checkpoints after it; the applications' own counts carry none and stay
-        ("delta.setTransactionRetentionDuration", "interval 1 days".to_owned()),
+        ("delta.deletedFileRetentionDuration", format!("interval {REMOVALS_HOURS} hours")),
+        ("delta.setTransactionRetentionDuration", format!("interval {INTENTS_DAYS} days")),
     ]
 }
 
-fn info() -> CommitInfo {
-    CommitInfo {
-        timestamp: Some(Utc::now().timestamp_millis()),
-        engine_info: Some(concat!("lakefront/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ..CommitInfo::default()
-    }
+/// Who wrote an entry, and when.
+fn info() -> [(String, Value); 2] {
+    [
+        ("timestamp".to_owned(), json!(Utc::now().timestamp_millis())),
+        ("engineInfo".to_owned(), json!(concat!("lakefront/", env!("CARGO_PKG_VERSION")))),
+    ]
 }
 
 /// The bytes of the next entry.
@@ -79,39 +100,43 @@ pub(super) fn entry_bytes(
     removed: &[Arc<DataFile>],
 ) -> Result<Vec<u8>, Error> {
     let now = Utc::now().timestamp_millis();
-    let version = base.version() + 1;
-    let mut actions = vec![Action::CommitInfo(commit_info(commit))];
+    let intent = Transaction {
+        app_id: intent_app(commit.intent),
+        version: base.version() + 1,
+        last_updated: Some(now),
+    };
+    let count = commit.txn.iter().map(|(app, number)| Transaction {
+        app_id: app.clone(),
+        version: *number,
+        last_updated: None,
+    });
+    let mut lines = vec![Line { commit_info: Some(commit_info(commit)), ..Line::default() }];
     if let Some(schema) = schema.filter(|schema| *schema != base.schema()) {
-        actions.push(new_columns(base, schema, &commit.remove)?);
+        let metadata = new_columns(base, schema, &commit.remove)?;
+        lines.push(Line { meta_data: Some(metadata), ..Line::default() });
     }
-    actions.push(Action::Txn(Transaction::new_with_last_update(
-        intent_app(commit.intent),
-        version,
-        Some(now),
-    )));
-    actions.extend(commit.txn.iter().map(|(app, number)| Action::Txn(Transaction::new(app, *number))));
-    actions.extend(removed.iter().map(|file| remove_action(file, commit.changes_data, now)));
-    actions.extend(commit.add.iter().map(|file| add_action(file, commit.changes_data)));
-    write_actions(&actions)
+    lines.extend([intent].into_iter().chain(count).map(|txn| Line { txn: Some(txn), ..Line::default() }));
+    lines.extend(removed.iter().map(|file| remove_line(file, commit.changes_data, now)));
+    lines.extend(commit.add.iter().map(|file| add_line(file, commit.changes_data)));
+    write_lines(&lines)
 }
 
-fn commit_info(commit: &Commit) -> CommitInfo {
+fn commit_info(commit: &Commit) -> Map<String, Value> {
     let own = |name: &String| !RESERVED.contains(&name.as_str());
-    let mut more: HashMap<String, Value> =
-        commit.metadata.clone().into_iter().filter(|(name, _)| own(name)).collect();
-    more.insert("intent".to_owned(), json!(commit.intent.to_string()));
-    let blind = commit.read_version.is_none() && commit.remove == Remove::None;
-    CommitInfo {
-        operation: Some(commit.operation.clone()),
-        read_version: commit.read_version.and_then(|version| u64::try_from(version).ok()),
-        is_blind_append: Some(blind),
-        info: more,
-        ..info()
-    }
+    let mut told: Map<String, Value> =
+        commit.metadata.clone().into_iter().filter(|(name, _)| own(name)).chain(info()).collect();
+    told.insert("intent".to_owned(), json!(commit.intent.to_string()));
+    told.insert("operation".to_owned(), json!(commit.operation));
+    told.insert(
+        "isBlindAppend".to_owned(),
+        json!(commit.read_version.is_none() && commit.remove == Remove::None),
+    );
+    told.extend(commit.read_version.map(|version| ("readVersion".to_owned(), json!(version))));
+    told
 }
 
 /// The table's columns after the change. Files that stay must still be readable by them.
-fn new_columns(base: &Snapshot, schema: &SchemaRef, remove: &Remove) -> Result<Action, Error> {
+fn new_columns(base: &Snapshot, schema: &SchemaRef, remove: &Remove) -> Result<Metadata, Error> {
     if *remove != Remove::All {
         for field in base.schema().fields() {
             let kept =
@@ -127,6 +152,5 @@ fn new_columns(base: &Snapshot, schema: &SchemaRef, remove: &Remove) -> Result<A
     if base.partition_columns().iter().any(|column| schema.column_with_name(column).is_none()) {
         return Err(Error::Unsupported("a partition column goes".to_owned()));
     }
-    let metadata = base.metadata().clone().with_schema(&to_delta(schema)?).map_err(Error::internal)?;
-    Ok(Action::Metadata(metadata))
+    Ok(Metadata { schema_string: columns::to_text(schema)?, ..base.metadata().clone() })
 }

@@ -173,7 +173,7 @@ fn not_written(error: Error) -> CommitError {
 
 fn carries(entry: &Entry, intent: IntentId) -> bool {
     let app = intent_app(intent);
-    entry.txn.iter().any(|txn| txn.app == app)
+    entry.txn.iter().any(|txn| txn.app_id == app)
 }
 
 /// The files that go, if the change still fits `base`.

@@ -1,11 +1,6 @@
 //! One entry of the log, read and written.
 
-use std::collections::{BTreeMap, HashMap};
-
-use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove, Transaction};
-use serde::Deserialize;
-use serde_json::Value;
-
+use super::line::{Add, Line, Metadata, Protocol, Remove, Transaction, Values};
 use crate::file::DataFile;
 use crate::{Error, Version, stats};
 
@@ -13,19 +8,22 @@ const SORT: &str = "lakefront.sort";
 const SHA256: &str = "lakefront.sha256";
 const BLOCKS: &str = "lakefront.blocks";
 
-/// An application transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Txn {
-    pub app: String,
-    pub number: i64,
-}
-
 /// A file that is no longer part of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Removed {
     pub path: String,
     /// Milliseconds since the epoch.
     pub at: i64,
+    /// Bytes.
+    pub size: i64,
+    pub partition: Values,
+}
+
+impl Removed {
+    /// The line that tells of it once more, in a checkpoint.
+    pub fn line(&self) -> Line {
+        remove(&self.path, false, self.at, self.size, self.partition.clone())
+    }
 }
 
 /// What one commit says, or what a checkpoint adds up to.
@@ -36,31 +34,9 @@ pub(crate) struct Entry {
     pub metadata: Option<Metadata>,
     pub add: Vec<DataFile>,
     pub remove: Vec<Removed>,
-    pub txn: Vec<Txn>,
+    pub txn: Vec<Transaction>,
     /// Whether rows changed, and files were not merely laid out anew.
     pub changes_data: bool,
-}
-
-/// A line of the log; what is not named here (commit infos, sidecars of no concern) is passed over.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line {
-    add: Option<Add>,
-    remove: Option<RemoveLine>,
-    meta_data: Option<Metadata>,
-    protocol: Option<Protocol>,
-    txn: Option<Transaction>,
-    sidecar: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RemoveLine {
-    path: String,
-    #[serde(default)]
-    data_change: bool,
-    #[serde(default)]
-    deletion_timestamp: Option<i64>,
 }
 
 impl Entry {
@@ -88,88 +64,90 @@ impl Entry {
         }
         if let Some(remove) = line.remove {
             self.changes_data |= remove.data_change;
-            self.remove
-                .push(Removed { path: decoded(&remove.path)?, at: remove.deletion_timestamp.unwrap_or(0) });
+            self.remove.push(Removed {
+                path: remove.path,
+                at: remove.deletion_timestamp.unwrap_or(0),
+                size: remove.size.unwrap_or(0),
+                partition: remove.partition_values.unwrap_or_default(),
+            });
         }
-        self.txn.extend(line.txn.map(|txn| Txn { app: txn.app_id, number: txn.version }));
+        self.txn.extend(line.txn);
         self.metadata = line.meta_data.or(self.metadata.take());
         self.protocol = line.protocol.or(self.protocol.take());
         Ok(())
     }
 }
 
-fn decoded(path: &str) -> Result<String, Error> {
-    // names we write need no escapes; those of others are read through the crate's own rule
-    let add: Add = serde_json::from_value(serde_json::json!({
-        "path": path, "partitionValues": {}, "size": 0, "modificationTime": 0, "dataChange": false,
-    }))?;
-    Ok(add.path)
-}
-
 fn data_file(add: Add) -> Result<DataFile, Error> {
     if add.deletion_vector.is_some() {
         return Err(Error::Unsupported("deletion vectors".to_owned()));
     }
-    let mut tags: HashMap<String, String> =
-        add.tags.unwrap_or_default().into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut tags = add.tags.unwrap_or_default();
+    let mut tag = |name| tags.remove(name).flatten();
     let mut file = DataFile {
         path: add.path,
         size: u64::try_from(add.size).unwrap_or(0),
-        partition: add.partition_values.into_iter().collect(),
+        partition: add.partition_values,
         modified: add.modification_time,
-        sha256: tags.remove(SHA256),
-        blocks: tags.remove(BLOCKS).and_then(|text| text.try_into().ok()),
-        sort: tags.remove(SORT).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        sha256: tag(SHA256),
+        blocks: tag(BLOCKS).and_then(|text| text.try_into().ok()),
+        sort: tag(SORT).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         ..DataFile::default()
     };
     let told = add.stats.as_deref().is_some_and(|text| stats::from_log(text, &mut file));
     if told { Ok(file) } else { Err(Error::Unsupported("files whose number of rows is not told".to_owned())) }
 }
 
-/// The Add action of a file.
-pub(crate) fn add_action(file: &DataFile, data_change: bool) -> Action {
+/// The line by which a file becomes part of a table.
+pub(crate) fn add_line(file: &DataFile, data_change: bool) -> Line {
     let blocks = file.blocks.clone().map(String::from);
     let sort = (!file.sort.is_empty()).then(|| serde_json::json!(file.sort).to_string());
     let tags = [(SHA256, file.sha256.clone()), (BLOCKS, blocks), (SORT, sort)];
-    let tags: HashMap<_, _> =
-        tags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Some(value?)))).collect();
-    Action::Add(Add {
+    let tags: Values =
+        tags.into_iter().filter(|(_, value)| value.is_some()).map(|(name, v)| (name.to_owned(), v)).collect();
+    let add = Add {
         path: file.path.clone(),
-        partition_values: file.partition.clone().into_iter().collect(),
+        partition_values: file.partition.clone(),
         size: i64::try_from(file.size).unwrap_or(i64::MAX),
         modification_time: file.modified,
         data_change,
         stats: Some(stats::to_log(file)),
         tags: (!tags.is_empty()).then_some(tags),
-        ..Add::default()
-    })
+        deletion_vector: None,
+    };
+    Line { add: Some(add), ..Line::default() }
 }
 
-/// The Remove action of a file.
-pub(crate) fn remove_action(file: &DataFile, data_change: bool, now_ms: i64) -> Action {
-    Action::Remove(Remove {
-        path: file.path.clone(),
+/// The line by which a file leaves a table.
+pub(crate) fn remove_line(file: &DataFile, data_change: bool, now_ms: i64) -> Line {
+    let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+    remove(&file.path, data_change, now_ms, size, file.partition.clone())
+}
+
+fn remove(path: &str, data_change: bool, at: i64, size: i64, partition: Values) -> Line {
+    let remove = Remove {
+        path: path.to_owned(),
         data_change,
-        deletion_timestamp: Some(now_ms),
+        deletion_timestamp: Some(at),
         extended_file_metadata: Some(true),
-        partition_values: Some(file.partition.clone().into_iter().collect()),
-        size: i64::try_from(file.size).ok(),
-        ..Remove::default()
-    })
+        partition_values: Some(partition),
+        size: Some(size),
+    };
+    Line { remove: Some(remove), ..Line::default() }
 }
 
-/// The bytes of an entry, one action a line.
-pub(crate) fn write_actions(actions: &[Action]) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::with_capacity(actions.len() * 512);
-    for action in actions {
-        serde_json::to_writer(&mut bytes, action)?;
+/// The bytes of an entry.
+pub(crate) fn write_lines(lines: &[Line]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::with_capacity(lines.len() * 512);
+    for line in lines {
+        serde_json::to_writer(&mut bytes, line)?;
         bytes.push(b'\n');
     }
     Ok(bytes)
 }
 
 /// Whether two files belong to one partition.
-pub(crate) fn in_partition(file: &DataFile, partition: &BTreeMap<String, Option<String>>) -> bool {
+pub(crate) fn in_partition(file: &DataFile, partition: &Values) -> bool {
     partition.iter().all(|(column, value)| file.partition.get(column).unwrap_or(&None) == value)
 }
 
@@ -192,9 +170,9 @@ mod tests {
             blocks: None,
             sort: vec!["a".into()],
         };
-        let bytes = write_actions(&[add_action(&file, true), remove_action(&file, true, 9)]).unwrap();
+        let bytes = write_lines(&[add_line(&file, true), remove_line(&file, true, 9)]).unwrap();
         let entry = Entry::parse(3, &bytes).unwrap();
-        let removed = Removed { path: file.path.clone(), at: 9 };
+        let removed = Removed { path: file.path.clone(), at: 9, size: 10, partition: file.partition.clone() };
         assert_eq!((entry.add, entry.remove, entry.changes_data), (vec![file], vec![removed], true));
     }
 

@@ -5,16 +5,20 @@
 //! version N, N-1 in memory ─▶ entry N ─▶ Snapshot                                                (one GET)
 //! neither ─▶ LIST ─▶ as above
 //! ```
-//! Entries are written by `commit`, checkpoints by deltalake's kernel. Refused: deletion vectors, column mapping and
+//! Entries are written by `commit`, checkpoints by `maintain`. Refused: deletion vectors, column mapping and
 //! every other feature that changes what a file means.
 
+pub(crate) mod checkpoint;
+pub(crate) mod columns;
 mod entry;
+mod line;
 mod open;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStoreExt as _;
 
-pub(crate) use entry::{Entry, Txn, add_action, in_partition, remove_action, write_actions};
+pub(crate) use entry::{Entry, add_line, in_partition, remove_line, write_lines};
+pub(crate) use line::{Format, Line, Metadata, Protocol, Transaction};
 pub(crate) use open::{Listing, at, find_intent, latest, list, tombstones};
 
 use crate::store::Store;

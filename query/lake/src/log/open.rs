@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::json::LineDelimitedWriter;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use identity::IntentId;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 
-use super::{Entry, parse_name, read_entries, read_entry};
+use super::{Entry, checkpoint, parse_name, read_entries, read_entry};
 use crate::snapshot::{Snapshot, intent_app};
 use crate::store::Store;
 use crate::{Error, Location, Version};
@@ -53,13 +50,17 @@ pub(crate) async fn at(store: &Store, location: &Location, version: Version) -> 
 }
 
 /// A checkpoint, if there is one, as the first entry; and the entries after it.
-async fn entries(store: &Store, location: &Location, version: Version) -> Result<Vec<Entry>, Error> {
-    let checkpoint = match hint(store, location).await? {
+pub(super) async fn entries(
+    store: &Store,
+    location: &Location,
+    version: Version,
+) -> Result<Vec<Entry>, Error> {
+    let base = match hint(store, location).await? {
         Some(checkpoint) if checkpoint <= version => Some(checkpoint),
         _ => list(store, location).await?.checkpoint(version),
     };
-    let (mut entries, first) = match checkpoint {
-        Some(checkpoint) => (vec![read_checkpoint(store, location, checkpoint).await?], checkpoint + 1),
+    let (mut entries, first) = match base {
+        Some(base) => (vec![checkpoint::read(store, location, base).await?], base + 1),
         None => (Vec::new(), 0),
     };
     entries.extend(read_entries(store, location, first..=version).await?);
@@ -93,7 +94,7 @@ pub(crate) async fn find_intent(
         .take_while(|(_, meta)| meta.last_modified >= since)
     {
         let entry = read_entry(store, location, version).await?;
-        if entry.is_some_and(|entry| entry.txn.iter().any(|txn| txn.app == app)) {
+        if entry.is_some_and(|entry| entry.txn.iter().any(|txn| txn.app_id == app)) {
             return Ok(Some(version));
         }
     }
@@ -110,7 +111,7 @@ fn made_at(intent: IntentId) -> DateTime<Utc> {
 
 /// The newest checkpoint by the log's own note; the note may be absent or behind.
 async fn hint(store: &Store, location: &Location) -> Result<Option<Version>, Error> {
-    let bytes = match store.objects.get(&location.log("_last_checkpoint")).await {
+    let bytes = match store.objects.get(&location.log(checkpoint::HINT)).await {
         Ok(found) => found.bytes().await?,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -135,22 +136,4 @@ pub(crate) async fn list(store: &Store, location: &Location) -> Result<Listing, 
         }
     }
     Ok(listing)
-}
-
-async fn read_checkpoint(store: &Store, location: &Location, version: Version) -> Result<Entry, Error> {
-    let path = location.log(&format!("{version:020}.checkpoint.parquet"));
-    let bytes = store.objects.get(&path).await?.bytes().await?;
-    tokio::task::spawn_blocking(move || parse_checkpoint(version, bytes)).await.map_err(Error::internal)?
-}
-
-/// A checkpoint's rows are the lines of an entry in columns; as lines again, one parser reads both.
-fn parse_checkpoint(version: Version, bytes: Bytes) -> Result<Entry, Error> {
-    let mut lines = LineDelimitedWriter::new(Vec::new());
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
-        lines.write(&batch?)?;
-    }
-    lines.finish()?;
-    let entry = Entry::parse(version, &lines.into_inner())?;
-    // what changed when is not told: readers from before must take it that something did
-    Ok(Entry { changes_data: true, ..entry })
 }

@@ -1,20 +1,12 @@
 //! A long log becomes a checkpoint and the entries after it.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use deltalake_core::DeltaTable;
-use deltalake_core::checkpoints::create_checkpoint;
-use deltalake_core::logstore::{StorageConfig, default_logstore};
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
-use url::Url;
 
 use crate::log::{self, Listing};
-use crate::store::{self, Durable};
+use crate::store;
 use crate::{Error, Lake, Location, Version};
 
 /// What a checkpoint did.
@@ -40,11 +32,11 @@ impl Lake {
         let oldest_entry = oldest_entry(&listing, newest, since);
         let lacking = without_checkpoint(&listing, kept, oldest_entry);
         for version in &lacking {
-            self.write_checkpoint(at, *version).await?;
+            log::checkpoint::write(&self.store, at, *version).await?;
         }
         // The last one written is where readers begin: it must be the newest, before any entry goes.
         if !lacking.is_empty() || listing.checkpoint(newest) != Some(newest) {
-            self.write_checkpoint(at, newest).await?;
+            log::checkpoint::write(&self.store, at, newest).await?;
         }
         let listing = log::list(&self.store, at).await?;
         let mut log_entries_removed = 0;
@@ -53,34 +45,6 @@ impl Lake {
             log_entries_removed += 1;
         }
         Ok(Checkpointed { version: newest, log_entries_removed })
-    }
-
-    async fn write_checkpoint(&self, at: &Location, version: Version) -> Result<(), Error> {
-        let (root, url) = self.root_and_url(at)?;
-        let inside = Path::from_url_path(url.path()).map_err(Error::internal)?;
-        let table: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root), inside));
-        let log_store = default_logstore(table, root, &url, &StorageConfig::default());
-        let mut table = DeltaTable::new(log_store);
-        let wanted = u64::try_from(version).map_err(Error::internal)?;
-        table.load_version(wanted).await.map_err(Error::internal)?;
-        create_checkpoint(&table, None).await.map_err(Error::internal)
-    }
-}
-
-impl Lake {
-    /// What the kernel takes for a store and a table in it. It knows folders by `file` and looks for them on the
-    /// disk itself; of every other scheme it believes that listings come sorted, which is so.
-    fn root_and_url(&self, at: &Location) -> Result<(Arc<dyn ObjectStore>, Url), Error> {
-        let Some(folder) = self.store.local_path(&at.path()) else {
-            let url = Url::parse(&format!("memory:///{at}/")).map_err(Error::internal)?;
-            return Ok((Arc::clone(&self.store.objects), url));
-        };
-        let url =
-            Url::from_directory_path(folder).map_err(|()| Error::internal("the lake's folder has no URL"))?;
-        let files = LocalFileSystem::new();
-        let root: Arc<dyn ObjectStore> =
-            if self.store.fsync { Arc::new(Durable::new(files)) } else { Arc::new(files) };
-        Ok((root, url))
     }
 }
 

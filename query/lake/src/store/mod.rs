@@ -26,7 +26,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use serde::Deserialize;
 use url::Url;
 
-pub(crate) use durable::Durable;
+use durable::Durable;
 pub(crate) use upload::Upload;
 
 use crate::Error;
@@ -95,7 +95,6 @@ impl Store {
         let folder =
             url.to_file_path().map_err(|()| Error::Misconfigured("lake url: not a folder".to_owned()))?;
         fs::create_dir_all(&folder).map_err(|error| Error::Misconfigured(format!("lake folder: {error}")))?;
-        // the kernel writes checkpoints by the folder's own path, which must then be the one that is meant
         let folder =
             folder.canonicalize().map_err(|error| Error::Misconfigured(format!("lake folder: {error}")))?;
         let files = LocalFileSystem::new_with_prefix(&folder)?;
