@@ -3,7 +3,7 @@
 //! Its rows are the lines of an entry in columns. So both ways lead over lines: what is written is what an entry would
 //! say, and one parser reads both. Source: the Delta protocol, "Checkpoints".
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -71,7 +71,7 @@ pub(crate) async fn write(store: &Store, location: &Location, version: Version) 
 /// What entries in a row add up to: the files that are left, and the last word on everything else.
 fn total(entries: Vec<Entry>) -> Entry {
     let mut all = Entry::default();
-    let (mut add, mut remove, mut txn) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let (mut add, mut remove, mut txn) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for entry in entries {
         for removed in entry.remove {
             add.remove(&removed.path);
