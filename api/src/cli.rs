@@ -126,6 +126,13 @@ pub enum CustomerVerb {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Lets a suspended customer in again; a running server follows within 5 s
+    Reinstate {
+        /// Slug of its workspace, as `customer list` tells it
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 #[derive(Subcommand)]

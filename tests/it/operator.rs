@@ -142,6 +142,25 @@ async fn a_catalog_or_a_folder_of_sources_has_one_server_and_verbs_work_beside_i
 }
 
 #[tokio::test]
+async fn a_suspended_customer_comes_in_again_when_the_operator_reinstates_it() {
+    let Some(app) = app(Sqlite).await else { return };
+    let (acme, globex) = (app.customer("acme").await, app.customer("globex").await);
+    for other in [&acme, &globex] {
+        app.operator.delete(&format!("/v1/admin/customers/{}", other.id)).await.status(204);
+    }
+    acme.get("/v1/datasets").await.problem(401, "unauthenticated");
+    for _ in 0..2 {
+        let said = told(&app.verb(&["customer", "reinstate", &acme.workspace]));
+        assert_eq!((&said["id"], &said["suspended"]), (&acme.id.as_str().into(), &false.into()));
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    acme.get("/v1/datasets").await.status(200);
+    globex.get("/v1/datasets").await.problem(401, "unauthenticated");
+    let unknown = errors(&app.verb(&["customer", "reinstate", "nobody_here"]));
+    assert!(unknown.contains("there is no workspace nobody_here"), "{unknown}");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_told_before_anything_is_made() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -1,7 +1,7 @@
-//! `customer list`, and `customer add`: a customer with a workspace and a first key, shown once.
+//! `customer list`, `customer add`: a customer with a workspace and a first key, shown once; and `customer reinstate`.
 
 use anyhow::Context;
-use auth::{Customer, Status};
+use auth::{AuditEvent, Customer, Outcome, Status};
 use chrono::Utc;
 use identity::{Scopes, Slug};
 use serde_json::json;
@@ -20,6 +20,7 @@ pub fn run(verb: CustomerVerb) -> anyhow::Result<()> {
             let slug = slug(workspace.as_deref().unwrap_or(&name))?;
             add(&config, &name, slug, scopes_of(&scopes)?)
         }
+        CustomerVerb::Reinstate { name, config } => reinstate(&read(&config)?, &Slug::parse(&name)?),
     }
 }
 
@@ -47,6 +48,33 @@ fn add(config: &Config, name: &str, slug: Slug, scopes: Scopes) -> anyhow::Resul
         ground.db.close().await;
         Ok(())
     })
+}
+
+/// Repeatable: a customer that is not suspended stays as it is.
+fn reinstate(config: &Config, slug: &Slug) -> anyhow::Result<()> {
+    runtime(1)?.block_on(async {
+        let ground = Ground::open(config).await?;
+        let found = ground.auth.customer_by_slug(slug).await?;
+        let customer = found.with_context(|| format!("there is no workspace {slug}"))?;
+        ground.auth.reinstate(customer.id).await?;
+        ground.auth.audit(reinstated(&customer)).await?;
+        print(&json!({"id": customer.id, "name": customer.name, "workspace": slug, "suspended": false}))?;
+        ground.db.close().await;
+        Ok(())
+    })
+}
+
+/// The audit's line; a verb has no credential, so its caller is nobody known.
+fn reinstated(customer: &Customer) -> AuditEvent {
+    AuditEvent {
+        at: Utc::now(),
+        workspace: None,
+        key: None,
+        action: "customer.reinstate".to_owned(),
+        target: customer.id.to_string(),
+        outcome: Outcome::Done,
+        request_id: None,
+    }
 }
 
 fn slug(text: &str) -> anyhow::Result<Slug> {

@@ -107,8 +107,8 @@ pub async fn get_customer(
 
 /// Suspends a customer
 ///
-/// All its keys and tokens stop working within 5 s; its data stays. Not for the caller's own customer: nobody could let it in
-/// again.
+/// All its keys and tokens stop working within 5 s; its data stays. `lakefront customer reinstate` lets it in again. Not for the
+/// caller's own customer.
 #[utoipa::path(delete, path = "/v1/admin/customers/{id}", tag = "admin",
     params(("id" = String, Path, description = "Id of the customer", example = "0198c8e4-5a53-7e51-b3a8-5d1f0a0e6f10")),
     responses((status = 204, description = "Suspended")))]
