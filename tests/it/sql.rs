@@ -203,6 +203,13 @@ async fn no_hint_tells_of_anothers_table() {
         let problem = globex.sql(&format!("SELECT * FROM {name}")).await.problem(404, "unknown-table");
         assert_eq!(problem.detail, format!("no table `{name}`"));
     }
+    for schema in ["my", &acme.workspace] {
+        for rest in ["", "/rows"] {
+            let path = format!("/v1/tables/{schema}/number{rest}");
+            let problem = globex.get(&path).await.problem(404, "unknown-table");
+            assert_eq!(problem.detail, format!("no table `{schema}.number`"), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -62,6 +62,12 @@ async fn a_filter_that_cannot_be_is_refused_with_its_name(#[case] query: &str, #
 #[case("/v1/tables/my/people/rows?order=id.dsc", 400, "write `id.asc` or `id.desc`")]
 #[case("/v1/tables/my/peopel/rows", 404, "Did you mean my.people?")]
 #[case("/v1/tables/wether/daily/rows", 404, "Did you mean weather.daily?")]
+#[case("/v1/tables/my/peopel", 404, "Did you mean my.people?")]
+#[case("/v1/tables/wether/daily", 404, "Did you mean weather.daily?")]
+#[case("/v1/regions/it-lombarida", 404, "no region `it-lombarida`. Did you mean it-lombardia?")]
+#[case("/v1/regions/it-lombarida/summary", 404, "Did you mean it-lombardia?")]
+#[case("/v1/regions/it-lombarida/market?grain=year", 404, "Did you mean it-lombardia?")]
+#[case("/v1/weather?regions=it-lazio,it-lombarida", 404, "Did you mean it-lombardia?")]
 #[tokio::test]
 async fn a_slip_is_told_what_would_do(#[case] path: &str, #[case] status: u16, #[case] told: &str) {
     let Some(acme) = with_people(Sqlite).await else { return };

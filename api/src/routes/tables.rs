@@ -5,15 +5,8 @@ pub mod list;
 pub mod rows;
 
 use catalog::Table;
-use identity::TableName;
 
-use crate::extract::plain;
-use crate::problem::{Kind, Problem};
-
-/// The same words for a table that is not there and one that is another's.
-fn unknown(name: &TableName) -> Problem {
-    Problem::because(Kind::UnknownTable, format!("no table `{}`", plain(&name.to_string())))
-}
+use crate::problem::Problem;
 
 /// The caller's analyses that read `table`, as `my.x`.
 async fn downstream(

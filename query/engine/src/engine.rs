@@ -176,6 +176,11 @@ impl Engine {
         crate::rows::answer(&self.sql, principal, table, request, known, now).await
     }
 
+    /// The error of a table that is not there or not the caller's, with those of the caller's that it may have meant.
+    pub async fn unknown_table(&self, principal: &Principal, table: &TableName) -> QueryError {
+        self.sql.unknown_table(principal, table).await
+    }
+
     /// Runs a queued job of kind `sql` to its end; stops when dropped.
     pub async fn run_job(&self, job: &Job, now: DateTime<Utc>) -> Outcome {
         self.sql.run_job(job, now).await

@@ -15,8 +15,12 @@ pub enum QueryError {
     /// A stored analysis that no run has filled; `run` is the last one: job, status, problem.
     #[error("{detail}")]
     NoResult { detail: String, run: Option<serde_json::Value>, retry_after_secs: Option<u64> },
-    #[error("no region `{region}`")]
-    UnknownRegion { region: String },
+    #[error("no region `{region}`{hint}")]
+    UnknownRegion {
+        region: String,
+        /// What it may have meant among the regions of that moment: a sentence, or nothing.
+        hint: String,
+    },
     #[error("{detail}")]
     InvalidParameter { name: String, detail: String },
     #[error("no such parameter or column: `{name}`")]

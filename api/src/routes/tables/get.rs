@@ -21,7 +21,9 @@ pub async fn get_table(
 ) -> Result<Response, Problem> {
     let wanted = std::slice::from_ref(&name);
     let mut found = app.catalog.pin(caller.workspace(), &caller.principal.slug, wanted).await?;
-    let table = found.pop().flatten().ok_or_else(|| super::unknown(&name))?;
+    let Some(table) = found.pop().flatten() else {
+        return Err(app.engine.unknown_table(&caller.principal, &name).await.into());
+    };
     let downstream = super::downstream(&app, caller.workspace(), &table).await?;
     Ok(One::new(TableBody::new(&table, downstream, Utc::now())).ok())
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::reader::Reader;
 use super::tables::REGIONS;
 use crate::QueryError;
+use crate::sandbox::near::{did_you_mean, near};
 
 /// One region as answers show it. `lon` and `lat` (degrees, WGS 84) are null while it is pending.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,10 +47,22 @@ impl Directory {
         Self { regions, by_id }
     }
 
-    /// Errors: `unknown-region`.
+    /// Errors: `unknown-region`, without a hint: that is looked for once, where the answer is made.
     pub fn find(&self, region: &RegionId) -> Result<&Region, QueryError> {
         let at = self.by_id.get(region).and_then(|at| self.regions.get(*at));
-        at.ok_or_else(|| QueryError::UnknownRegion { region: region.to_string() })
+        at.ok_or_else(|| QueryError::UnknownRegion { region: region.to_string(), hint: String::new() })
+    }
+
+    /// The same error with the regions that an unknown one may have meant; any other stays as it is.
+    pub fn explained(&self, error: QueryError) -> QueryError {
+        match error {
+            QueryError::UnknownRegion { region, .. } => {
+                let known = self.regions.iter().map(|known| known.region_id.as_str());
+                let hint = did_you_mean(&near(&region, known));
+                QueryError::UnknownRegion { region, hint }
+            }
+            other => other,
+        }
     }
 }
 

@@ -95,7 +95,14 @@ impl Regions {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Answer, QueryError> {
         let (moment, directory) = self.scene(&query, asked.now, runtime).await?;
-        let basis = Basis::of(&query, &moment, &directory, &self.seal, asked)?;
+        let basis = match Basis::of(&query, &moment, &directory, &self.seal, asked) {
+            Ok(basis) => basis,
+            // Comparing with all regions takes a while: not on the threads of HTTP.
+            Err(error) => {
+                let explained = runtime.spawn_blocking(move || directory.explained(error));
+                return Err(explained.await.map_err(QueryError::engine)?);
+            }
+        };
         if let Some(page) = cache.get(&basis.tag) {
             return Ok(Answer { page, hit: true });
         }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use catalog::{Catalog, Table};
 use chrono::{DateTime, Utc};
-use identity::{Principal, WorkspaceId};
+use identity::{Principal, TableName, WorkspaceId};
 use lake::Lake;
 use serde_json::Value;
 use worker::{Class, Pool};
@@ -140,6 +140,11 @@ impl Sql {
         let names = ready.pinned.names.iter().map(|name| names::canonical(name, principal)).collect();
         let rests_on = ready.pinned.tables.keys().cloned().collect();
         Ok(Described { columns: answered.columns, names, rests_on, volatile: ready.volatile })
+    }
+
+    /// The error of a table that is not there or not the caller's.
+    pub async fn unknown_table(&self, principal: &Principal, name: &TableName) -> QueryError {
+        missing::unknown(&name.to_string(), principal, &self.catalog).await
     }
 
     /// The task of a statement whose result will be stored.
