@@ -228,6 +228,21 @@ async fn a_column_that_nearly_is_of_a_narrower_type_says_why_it_is_text() {
     assert_eq!(&again["data"]["columns"], columns);
 }
 
+#[tokio::test]
+async fn an_upload_that_became_a_job_tells_its_notes_there() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let uploaded = async |name: &str, csv: &str| {
+        let upload = Upload::new(name, csv.as_bytes()).prefer("respond-async");
+        let job = acme.upload_form(upload).await.status(202).json();
+        acme.finished(job["data"]["id"].as_str().unwrap()).await
+    };
+    let job = uploaded("nearly", "n,word\n1,a\n2,b\nabc,c\n").await;
+    assert_eq!((&job["status"], &job["result"]), (&json!("succeeded"), &json!("/v1/datasets/nearly")));
+    assert_eq!(job["notes"], json!({"n": "text because row 3 is \"abc\""}));
+    let job = uploaded("plain", "n,word\n1,a\n").await;
+    assert_eq!((&job["status"], job.get("notes")), (&json!("succeeded"), None));
+}
+
 #[rstest]
 #[case::too_long("x".repeat(4_097))]
 #[case::turned_around("a\u{202e}b".to_owned())]

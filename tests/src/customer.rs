@@ -21,7 +21,8 @@ pub struct Upload {
     fields: Vec<(String, String)>,
     file: Vec<u8>,
     file_name: String,
-    idempotency_key: Option<String>,
+    /// Beside the credential.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Upload {
@@ -30,7 +31,7 @@ impl Upload {
             fields: vec![("name".into(), name.into())],
             file: file.into(),
             file_name: format!("{name}.csv"),
-            idempotency_key: None,
+            headers: Vec::new(),
         }
     }
 
@@ -45,7 +46,12 @@ impl Upload {
     }
 
     pub fn idempotency_key(mut self, key: &str) -> Self {
-        self.idempotency_key = Some(key.into());
+        self.headers.push(("idempotency-key", key.into()));
+        self
+    }
+
+    pub fn prefer(mut self, wish: &str) -> Self {
+        self.headers.push(("prefer", wish.into()));
         self
     }
 }
@@ -105,11 +111,11 @@ impl Customer {
             form = form.text(name, value);
         }
         form = form.part("file", Part::bytes(upload.file).file_name(upload.file_name));
-        let mut request = self.request(Method::POST, "/v1/datasets").multipart(form);
-        if let Some(key) = upload.idempotency_key {
-            request = request.header("idempotency-key", key);
-        }
-        self.send(request).await
+        let request = self.request(Method::POST, "/v1/datasets").multipart(form);
+        self.send(
+            upload.headers.into_iter().fold(request, |request, (name, text)| request.header(name, text)),
+        )
+        .await
     }
 
     /// The same customer with another credential (a token, a narrower key, a broken one).

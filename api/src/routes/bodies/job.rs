@@ -1,11 +1,13 @@
 //! A job as it is answered.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use catalog::Status;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -30,6 +32,10 @@ pub struct Job {
     /// Why it failed.
     #[schema(required = true, value_type = Option<problem::Body<'static>>)]
     pub problem: Option<Value>,
+    /// Of an upload that succeeded: by column, why it is text although it looks like numbers or dates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    pub notes: BTreeMap<String, String>,
     pub created_at: DateTime<Utc>,
     #[schema(required = true)]
     pub ended_at: Option<DateTime<Utc>>,
@@ -63,6 +69,7 @@ impl From<&catalog::Job> for Job {
             progress: Progress { percent: job.percent, rows: job.rows },
             result: (job.status == Status::Succeeded).then(|| result(job)),
             problem: job.problem.as_ref().map(|kept| problem(kept, job)),
+            notes: notes(job),
             created_at: job.created_at,
             ended_at: job.ended_at,
         }
@@ -88,6 +95,13 @@ fn result(job: &catalog::Job) -> String {
         ("materialise", Some(name)) => format!("/v1/tables/my/{name}/rows"),
         _ => format!("/v1/jobs/{}/result", job.id),
     }
+}
+
+/// What an upload left beside its result.
+fn notes(job: &catalog::Job) -> BTreeMap<String, String> {
+    let kept =
+        job.meta.as_ref().filter(|_| job.kind == ingest::upload::JOB_KIND).and_then(|meta| meta.get("notes"));
+    kept.and_then(|notes| BTreeMap::deserialize(notes).ok()).unwrap_or_default()
 }
 
 /// A failed job's problem in the shape of every other: what the runner left has code, detail and errors. Its `request_id` is that
