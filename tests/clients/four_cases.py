@@ -25,6 +25,7 @@ from lakefront_client.models import (
     AnalysisKind,
     Grain,
     JobStatus,
+    MarketGrain,
     MarketSeries,
     OneDataset,
     OneJob,
@@ -80,7 +81,7 @@ def daily_series(client):
     days = [row.day for row in weather.data]
     assert days == [date(2013, 3, 1) + timedelta(days=n) for n in range(19)], days
     assert weather.meta.grain == Grain.DAY and weather.meta.units.air_temperature == "degC"
-    market = told(region_market.sync(REGION, **march), MarketSeries)
+    market = told(region_market.sync(REGION, **{**march, "grain": MarketGrain.DAY}), MarketSeries)
     hours = next(row.hours for row in weather.data if row.day == date(2013, 3, 10))
     return {"days": weather.meta.rows, "hours": hours, "closes": [row.price_close for row in market.data]}
 

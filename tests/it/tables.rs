@@ -68,6 +68,9 @@ async fn a_filter_that_cannot_be_is_refused_with_its_name(#[case] query: &str, #
 #[case("/v1/regions/it-lombarida/summary", 404, "Did you mean it-lombardia?")]
 #[case("/v1/regions/it-lombarida/market?grain=year", 404, "Did you mean it-lombardia?")]
 #[case("/v1/weather?regions=it-lazio,it-lombarida", 404, "Did you mean it-lombardia?")]
+#[case("/v1/regions/it-lombardia/market?grain=week", 400, "`grain` is day, month or year")]
+#[case("/v1/market?regions=it-lombardia&grain=hour", 400, "`grain` is day, month or year")]
+#[case("/v1/weather?regions=it-lombardia&grain=week", 400, "`grain` is hour, day, month or year")]
 #[tokio::test]
 async fn a_slip_is_told_what_would_do(#[case] path: &str, #[case] status: u16, #[case] told: &str) {
     let Some(acme) = with_people(Sqlite).await else { return };

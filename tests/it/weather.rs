@@ -7,9 +7,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use harness::Stack::{self, Postgres, Sqlite};
 use harness::{Hour, Station, project_root, shared_data};
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::nyc;
+use crate::shared::app;
 
 /// One local day, computed from the hours in the file's own units and then converted.
 #[derive(Debug, Default)]
@@ -144,5 +145,26 @@ async fn months_are_means_of_days_and_hours_are_the_files_own() {
     for (ours, (time, hour)) in hours.as_array().unwrap().iter().zip(expected) {
         assert_eq!(ours["time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap(), *time);
         same(&ours["air_temperature"], hour.temperature_f.map(|f| (f - 32.0) / 1.8), "an hour");
+    }
+}
+
+#[tokio::test]
+async fn the_document_lists_for_each_series_the_grains_that_it_takes() {
+    let Some(app) = app(Sqlite).await else { return };
+    let document = app.operator.get("/openapi.json").await.ok();
+    let grains = |path: &str| {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+        let grain = parameters.iter().find(|parameter| parameter["name"] == "grain").unwrap();
+        let schema = &grain["schema"];
+        let named =
+            schema["$ref"].as_str().map(|name| document.pointer(name.trim_start_matches('#')).unwrap());
+        named.unwrap_or(schema)["enum"].clone()
+    };
+    for (kind, expected) in
+        [("weather", json!(["hour", "day", "month", "year"])), ("market", json!(["day", "month", "year"]))]
+    {
+        for path in [format!("/v1/{kind}"), format!("/v1/regions/{{region}}/{kind}")] {
+            assert_eq!(grains(&path), expected, "{path}");
+        }
     }
 }

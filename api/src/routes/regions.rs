@@ -5,6 +5,7 @@ pub mod forecast;
 pub mod get;
 pub mod list;
 pub mod market;
+mod parameters;
 pub mod series;
 pub mod summaries;
 pub mod summary;

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::regions::{Of, RegionQuery};
 
+use super::parameters::{MarketOfMany, MarketOfOne};
 use super::series::MarketSeries;
-use super::weather::{Series, SeriesOfMany};
 use crate::extract::{Accepted, At, Caller, Query, Read, RegionAt};
 use crate::problem::Problem;
 use crate::state::App;
@@ -16,14 +16,14 @@ use crate::state::App;
 /// - Units: prices in the lake's currency, `interest` in index points.
 /// - Source: table `market.daily`.
 #[utoipa::path(get, path = "/v1/regions/{region}/market", tag = "regions",
-    params(("region" = String, Path, description = "Region id", example = "it-lombardia"), Series),
+    params(("region" = String, Path, description = "Region id", example = "it-lombardia"), MarketOfOne),
     responses((status = 200, body = MarketSeries), (status = 304, description = "What the caller has is still right")))]
 pub async fn region_market(
     caller: Caller<Read>,
     State(app): State<App>,
     At(region): RegionAt,
     accepted: Accepted,
-    Query(series): Query<Series>,
+    Query(series): Query<MarketOfOne>,
 ) -> Result<Response, Problem> {
     let format = accepted.format(series.format.as_deref())?;
     let accepted = accepted.with_bom(series.bom, format);
@@ -34,13 +34,13 @@ pub async fn region_market(
 /// Market of several regions
 ///
 /// As the series of one region, each row with its `region_id`.
-#[utoipa::path(get, path = "/v1/market", tag = "regions", params(SeriesOfMany),
+#[utoipa::path(get, path = "/v1/market", tag = "regions", params(MarketOfMany),
     responses((status = 200, body = MarketSeries), (status = 304, description = "What the caller has is still right")))]
 pub async fn regions_market(
     caller: Caller<Read>,
     State(app): State<App>,
     accepted: Accepted,
-    Query(many): Query<SeriesOfMany>,
+    Query(many): Query<MarketOfMany>,
 ) -> Result<Response, Problem> {
     let (regions, series) = many.split()?;
     let format = accepted.format(series.format.as_deref())?;

@@ -19,6 +19,15 @@ pub enum Grain {
     Year,
 }
 
+/// What one row of a market series covers.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase", example = "day")]
+pub enum MarketGrain {
+    Day,
+    Month,
+    Year,
+}
+
 /// Weather of an hour (`time`), a day (`day`), or a `month` or `year` by its first day.
 #[derive(ToSchema)]
 #[schema(example = json!({"day": "2026-01-31", "air_temperature_mean": 7.5, "air_temperature_min": 5.0, "air_temperature_max": 10.0,
@@ -117,7 +126,7 @@ pub struct MarketMeta {
     /// The time that `as_of` named.
     #[schema(required = true)]
     as_of: Option<DateTime<Utc>>,
-    grain: Grain,
+    grain: MarketGrain,
     /// ISO 4217, of the prices.
     #[schema(example = "EUR")]
     currency: String,

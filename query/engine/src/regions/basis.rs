@@ -249,7 +249,7 @@ fn spelled(series: &SeriesQuery) -> String {
 
 fn check(series: &SeriesQuery, weather: bool) -> Result<(), QueryError> {
     if series.grain == Grain::Hour && !weather {
-        return Err(QueryError::parameter("grain", "market series have `grain` day, month or year"));
+        return Err(Grain::not_of_market());
     }
     if series.grain != Grain::Hour {
         series::days_between(series.from, series.to)?;

@@ -46,6 +46,18 @@ impl Grain {
         }
     }
 
+    /// Reads `day`, `month` or `year`: what the market has.
+    pub fn of_market(text: &str) -> Result<Self, QueryError> {
+        match Self::parse(text) {
+            Ok(grain) if grain != Self::Hour => Ok(grain),
+            _ => Err(Self::not_of_market()),
+        }
+    }
+
+    pub(super) fn not_of_market() -> QueryError {
+        QueryError::parameter("grain", "`grain` is day, month or year")
+    }
+
     /// The word, which is also the name of the row's time column (but `time` for hours).
     pub fn name(self) -> &'static str {
         match self {
