@@ -218,6 +218,21 @@ async fn a_wrong_path_method_or_parameter_is_a_problem_of_one_shape(
     acme.send(request).await.problem(status, code);
 }
 
+#[tokio::test]
+async fn a_push_of_nothing_is_refused() {
+    let Some(app) = app(Sqlite).await else { return };
+    let push = async |source: &str, body: &'static str| {
+        let request = app.operator.request(reqwest::Method::POST, &format!("/v1/events/{source}"));
+        app.operator.send(request.header("content-type", "application/json").body(body)).await
+    };
+    for nothing in ["", " \n"] {
+        let problem = push("d", nothing).await.problem(400, "invalid-body");
+        assert!(problem.detail.contains("the body is empty"), "{problem:?}");
+        push("nowhere", nothing).await.problem(404, "unknown-source");
+    }
+    push("d", "[]").await.status(202);
+}
+
 /// Sends raw bytes and reads what comes until the server closes or two seconds pass.
 async fn raw(acme: &Customer, bytes: &[u8]) -> String {
     let mut socket = tokio::net::TcpStream::connect(acme.url.trim_start_matches("http://")).await.unwrap();

@@ -89,6 +89,10 @@ fn refused(source: &str, error: PushError) -> Problem {
             Problem::because(Kind::InvalidEvent, "nothing of the batch was taken")
                 .with_errors(events.iter().map(one).collect())
         }
+        PushError::Empty => {
+            let detail = "the body is empty: send one event, an array of events, or one event a line";
+            Problem::because(Kind::InvalidBody, detail)
+        }
         PushError::TooLarge => {
             Problem::because(Kind::PayloadTooLarge, format!("a batch may have {BYTES} bytes"))
         }

@@ -47,6 +47,8 @@ pub enum PushError {
     UnknownSource(String),
     #[error("{} of the events cannot be taken", .0.len())]
     Invalid(Vec<InvalidEvent>),
+    #[error("the body is empty")]
+    Empty,
     #[error("a push may have {BODY_LIMIT_BYTES} bytes")]
     TooLarge,
     #[error("the log of the source cannot be written now")]
@@ -54,10 +56,14 @@ pub enum PushError {
 }
 
 /// The events of a body with the text of each, as it came.
-/// - Errors: [`PushError::Invalid`] with every wrong event (the first hundred), [`PushError::TooLarge`].
+/// - Errors: [`PushError::Empty`] for a body of nothing but blanks (an empty array is none), [`PushError::Invalid`] with every wrong
+///   event (the first hundred), [`PushError::TooLarge`].
 pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Vec<(Event, String)>, PushError> {
     if body.len() > BODY_LIMIT_BYTES {
         return Err(PushError::TooLarge);
+    }
+    if body.trim_ascii().is_empty() {
+        return Err(PushError::Empty);
     }
     let texts = split(body).map_err(|wrong| PushError::Invalid(vec![wrong]))?;
     let (mut events, mut wrongs) = (Vec::with_capacity(texts.len()), Vec::new());
@@ -140,7 +146,7 @@ mod tests {
             assert_eq!(events.len(), 2);
             assert_eq!((events[0].0.event_id.as_str(), events[0].1.as_str()), ("e1", GOOD));
         }
-        assert_eq!(parse(b"", now()).unwrap(), []);
+        assert_eq!(parse(b"[]", now()).unwrap(), []);
     }
 
     #[test]
@@ -160,6 +166,13 @@ mod tests {
             let refused = parse(format!("{GOOD}\n{wrong}").as_bytes(), now()).unwrap_err();
             let PushError::Invalid(told) = refused else { panic!("{wrong}: {refused}") };
             assert_eq!((told[0].index, told[0].field.as_deref()), (1, field), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_push() {
+        for nothing in ["", " \r\n\t"] {
+            assert!(matches!(parse(nothing.as_bytes(), now()), Err(PushError::Empty)), "{nothing:?}");
         }
     }
 
