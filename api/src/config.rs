@@ -62,6 +62,7 @@ impl Config {
         self.database.check()?;
         self.storage.check()?;
         self.workers.check()?;
+        self.cache.check()?;
         self.log.check()
     }
 }

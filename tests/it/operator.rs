@@ -200,6 +200,19 @@ fn a_refused_configuration_names_line_and_key_or_the_variable() {
         ("\n[server\n", "lakefront.toml, line 2: "),
         ("[storage]\nurl = \"s4://x\"", "lakefront.toml, line 2: storage.url names no store"),
         ("[log]\nfilter = \"lalala=foo\"", "lakefront.toml, line 2: log.filter is no filter"),
+        (
+            "[database]\nurl = \"postgres://a:postgres@localhost/b\"",
+            "lakefront.toml, line 2: database.url (password) is a well-known word",
+        ),
+        (
+            "[cache]\nredis_url = \"redis://:changeme1@cache\"",
+            "lakefront.toml, line 2: cache.redis_url (password) is a well-known word",
+        ),
+        (
+            "[storage.options]\naws_access_key_id = \"minioadmin\"\naws_secret_access_key = \"minioadmin\"",
+            "storage.options `aws_secret_access_key` is a well-known word",
+        ),
+        ("[storage.options]\nazure_storage_account_key = \"x7Kw\"", "is shorter than 12 characters"),
     ] {
         let said = errors(&check(text, ("LAKEFRONT_TEST_X", "")));
         assert!(said.contains(expected), "{text}: {said}");

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::ConfigError;
@@ -17,10 +18,20 @@ const WELL_KNOWN: &[&str] = &[
     "admin",
     "lakefront",
     "postgres",
+    "redis",
+    "root",
+    "guest",
+    "foobared",
+    "minio",
     "minioadmin",
     "test",
     "example",
 ];
+
+/// A well-known word with fewer digits and signs around it than this is still one.
+const DECORATION: usize = 8;
+/// Fewer characters make no password.
+pub(super) const PASSWORD: usize = 12;
 
 /// A secret of the configuration: shown as `***` by everything that prints.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -46,14 +57,30 @@ impl Hidden {
 
     /// Refuses what anybody could guess: fewer than `least` characters, or a well-known word.
     pub fn check(&self, key: &'static str, least: usize) -> Result<(), ConfigError> {
-        let refuse = |reason: String| Err(ConfigError::Value { key, reason });
-        if WELL_KNOWN.contains(&self.0.to_ascii_lowercase().as_str()) {
-            return refuse("is a well-known word, not a secret".into());
+        match self.weakness(least) {
+            Some(reason) => Err(ConfigError::Value { key, reason }),
+            None => Ok(()),
         }
-        if self.0.len() < least {
-            return refuse(format!("is shorter than {least} characters"));
+    }
+
+    /// The same for the passwords in a URL, before its host or among its parameters. What is no URL is judged elsewhere.
+    pub fn check_passwords(&self, key: &'static str) -> Result<(), ConfigError> {
+        let Ok(url) = url::Url::parse(&self.0) else { return Ok(()) };
+        let before_host =
+            url.password().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned());
+        let named = url.query_pairs().filter(|(name, _)| matches!(&**name, "password" | "pass"));
+        let mut all = before_host.into_iter().chain(named.map(|(_, text)| text.into_owned()));
+        all.try_for_each(|password| Self(password).check(key, PASSWORD))
+    }
+
+    /// Why it is no secret; `None` where it may be one.
+    pub(super) fn weakness(&self, least: usize) -> Option<String> {
+        let core = self.0.trim_matches(|c: char| !c.is_alphabetic());
+        let decoration = self.0.len() - core.len();
+        if decoration < DECORATION && WELL_KNOWN.contains(&core.to_lowercase().as_str()) {
+            return Some("is a well-known word, not a secret".into());
         }
-        Ok(())
+        (self.0.len() < least).then(|| format!("is shorter than {least} characters"))
     }
 }
 
@@ -80,5 +107,39 @@ mod tests {
         assert!(word.check("storage.options", 8).is_err());
         assert!(Hidden::new("short".into()).check("x", 16).is_err());
         assert!(Hidden::new("p9f7W-2kkQz81hsd".into()).check("x", 16).is_ok());
+    }
+
+    #[test]
+    fn digits_behind_a_word_make_no_secret_of_it() {
+        for word in ["Password1234", "-changeme-42!", "MinioAdmin", "postgres"] {
+            assert!(Hidden::new(word.into()).weakness(8).unwrap().contains("well-known"), "{word}");
+        }
+        for secret in ["test-4711081512230995", "passwordless-entry-7", "correct-horse-battery"] {
+            assert_eq!(Hidden::new(secret.into()).weakness(12), None, "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_judged_however_it_is_written() {
+        let judged =
+            |url: &str| Hidden::new(url.into()).check_passwords("x").map_err(|error| error.to_string());
+        for url in [
+            "postgres://a:postgres@localhost/b",
+            "postgres://a:p%6Fstgres@db/b",
+            "postgres://a@db/b?password=postgres",
+            "redis://:secret@cache:6379",
+        ] {
+            assert_eq!(judged(url), Err("x is a well-known word, not a secret".into()), "{url}");
+        }
+        assert!(judged("redis://:x7Kw@cache").unwrap_err().contains("shorter than 12"));
+        for url in [
+            "postgres://a@db/b",
+            "redis://cache:6379",
+            "sqlite://x.db",
+            "no url",
+            "redis://:x7Kw%3A20fq81mz@c",
+        ] {
+            assert_eq!(judged(url), Ok(()), "{url}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::secrets::PASSWORD;
 use super::{ConfigError, Hidden, Listen};
 
 /// `[server]`: the listening side.
@@ -95,19 +96,9 @@ impl Database {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let known = ["sqlite:", "postgres:", "postgresql:"];
         if known.iter().any(|scheme| self.url.reveal().starts_with(scheme)) {
-            return self.check_password();
+            return self.url.check_passwords("database.url (password)");
         }
         Err(ConfigError::Value { key: "database.url", reason: "must start with sqlite: or postgres:".into() })
-    }
-
-    /// A password that travels to another machine must be one.
-    fn check_password(&self) -> Result<(), ConfigError> {
-        let Ok(url) = url::Url::parse(self.url.reveal()) else { return Ok(()) };
-        let near = matches!(url.host_str(), None | Some("" | "localhost" | "127.0.0.1" | "[::1]"));
-        match url.password() {
-            Some(password) if !near => Hidden::new(password.to_owned()).check("database.url (password)", 12),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -149,6 +140,7 @@ const STORES: &[&str] = &["file", "memory", "s3", "s3a", "gs", "az", "azure", "a
 
 impl Storage {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.check_options()?;
         let refuse = |reason: String| Err(ConfigError::Value { key: "storage.url", reason });
         let Some((scheme, rest)) = self.url.split_once("://") else {
             return if self.url.is_empty() { refuse("is empty".into()) } else { Ok(()) };
@@ -164,6 +156,36 @@ impl Storage {
         }
         Ok(())
     }
+
+    /// Refuses a secret that is none.
+    fn check_options(&self) -> Result<(), ConfigError> {
+        let secrets = self.options.iter().filter(|(name, _)| is_secret(name));
+        let mut weak = secrets.filter_map(|(name, value)| Some((name, value.weakness(PASSWORD)?)));
+        match weak.next() {
+            Some((name, why)) => {
+                Err(ConfigError::Value { key: "storage.options", reason: format!("`{name}` {why}") })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether an option of a store is a secret, by its name: `aws_secret_access_key` is one, `aws_access_key_id` and what names a file or
+/// an address are none.
+fn is_secret(option: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "secret",
+        "password",
+        "token",
+        "access_key",
+        "account_key",
+        "customer_key",
+        "sas_key",
+        "private_key",
+    ];
+    const PLACES: &[&str] = &["_id", "_file", "_path", "_uri", "_url", "_endpoint", "_name"];
+    let name = option.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word)) && !PLACES.iter().any(|place| name.ends_with(place))
 }
 
 impl Default for Storage {
@@ -320,6 +342,12 @@ impl Default for CacheConfig {
             series_bytes: 128 << 20,
             redis_url: None,
         }
+    }
+}
+
+impl CacheConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.redis_url.iter().try_for_each(|url| url.check_passwords("cache.redis_url (password)"))
     }
 }
 
