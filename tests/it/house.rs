@@ -1,7 +1,7 @@
 //! The house as `README.md` draws it: rooms, one-way imports, one room a technology, one version each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use harness::project_root;
 
@@ -112,6 +112,34 @@ fn tests_link_none_of_the_crates() {
     let used = dependencies("tests", &["dependencies", "dev-dependencies"]);
     for (_, name, _) in ROOMS {
         assert!(!used.contains(*name), "the harness links {name}");
+    }
+}
+
+/// The one file that writes paths of workspaces' objects (`security.md`, a prefix by a typed tenant in one place).
+const PLACE: &str = "auth/identity/src/place.rs";
+
+#[test]
+fn paths_of_workspaces_are_written_in_one_place() {
+    let mut files = Vec::new();
+    ROOMS.iter().filter(|(folder, ..)| *folder != "tests").for_each(|(folder, ..)| {
+        sources(&project_root().join(folder).join("src"), &mut files);
+    });
+    let writes = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        ["\"workspaces\"", "\"workspaces/", "/workspaces/"].iter().any(|path| text.contains(path))
+    };
+    let found: Vec<PathBuf> = files.into_iter().filter(writes).collect();
+    assert_eq!(found, [project_root().join(PLACE)]);
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
     }
 }
 

@@ -8,12 +8,14 @@
 
 mod ids;
 mod names;
+mod place;
 mod principal;
 mod scopes;
 mod secret;
 
 pub use ids::{CustomerId, IntentId, JobId, KeyId, RequestId, TableId, WorkspaceId};
 pub use names::{Name, NameError, RegionId, Slug, TableName, is_hidden};
+pub use place::WORKSPACES;
 pub use principal::Principal;
 pub use scopes::{Scope, Scopes};
 pub use secret::Secret;

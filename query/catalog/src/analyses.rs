@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use crate::sql::storable;
-use crate::table::{self, Column, Kind, Table, TableRow, table_columns, workspace_location};
+use crate::table::{self, Column, Kind, Table, TableRow, table_columns};
 use crate::{Catalog, Error, Job};
 
 /// The definition of an analysis.
@@ -152,7 +152,8 @@ impl Catalog {
                 version: None,
                 rows: 0,
                 bytes: 0,
-                location: workspace_location(workspace, TableId::new()),
+                // A fresh folder where it starts anew.
+                location: workspace.place(TableId::new()),
                 ..new
             };
         }

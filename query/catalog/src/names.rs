@@ -253,7 +253,7 @@ mod tests {
             let shown = publish(&node, &sales, 1, Touched::Everything, minute(1)).await;
             assert_eq!(node.find(acme, &name("sales")).await.unwrap(), Some(shown.clone()));
             assert_eq!(node.list(acme).await.unwrap(), [shown]);
-            assert_eq!(sales.location, format!("workspaces/{acme}/{}", sales.id));
+            assert_eq!(sales.location, acme.place(sales.id));
         }
     }
 

@@ -189,7 +189,7 @@ impl Table {
         now: DateTime<Utc>,
     ) -> Self {
         let empty = Self::empty(kind, TableName::new(slug.as_str(), name.as_str()), now);
-        Self { workspace: Some(workspace), location: workspace_location(workspace, empty.id), ..empty }
+        Self { workspace: Some(workspace), location: workspace.place(empty.id), ..empty }
     }
 
     /// Whether its promise is broken at `now`: no commit for longer than `promise_secs`.
@@ -202,11 +202,6 @@ impl Table {
         let promise = chrono::TimeDelta::try_seconds(self.promise_secs?)?;
         self.updated_at.checked_add_signed(promise)
     }
-}
-
-/// Where a customer's table lies in the lake; `folder` is its id, or a fresh one when it starts anew.
-pub(crate) fn workspace_location(workspace: WorkspaceId, folder: TableId) -> String {
-    format!("workspaces/{workspace}/{folder}")
 }
 
 /// The columns of [`TableRow`], listed by every statement that reads one.

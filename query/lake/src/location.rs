@@ -1,4 +1,5 @@
-//! Where a table lies under the lake's root: the one place where storage prefixes are built.
+//! Where a table lies under the lake's root: the one place where prefixes of the platform's tables are built; those of customers' come
+//! from [`WorkspaceId::place`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +21,7 @@ impl Location {
 
     /// `workspaces/<workspace>/<table id>`: generated parts only, never a customer's words.
     pub fn workspace(workspace: WorkspaceId, table: TableId) -> Self {
-        Self(format!("workspaces/{workspace}/{table}"))
+        Self(workspace.place(table))
     }
 
     pub fn as_str(&self) -> &str {

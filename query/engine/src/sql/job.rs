@@ -205,7 +205,7 @@ struct Damaged(JobId);
 
 /// Where a job's bytes lie: under the workspace, by generated names alone.
 fn place(workspace: WorkspaceId, id: JobId) -> String {
-    format!("workspaces/{workspace}/results/{id}")
+    workspace.place(format_args!("results/{id}"))
 }
 
 fn new_job(ready: &Ready, request_id: Option<String>, now: DateTime<Utc>) -> Result<NewJob, QueryError> {

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::JobId;
+use identity::{JobId, WORKSPACES};
 use lake::ObjectInfo;
 
 use super::{OBJECT_AGE, Recovery};
 use crate::publish::Error;
 use crate::upload::JOB_KIND;
 
-const WORKSPACES: &str = "workspaces";
 /// How long a job's result can be fetched.
 const RESULT_AGE: TimeDelta = TimeDelta::hours(24);
 /// Places removed in one round.

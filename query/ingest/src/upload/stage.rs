@@ -95,7 +95,7 @@ impl Uploads {
 
     /// A place for a new body, held from now on.
     fn place(&self, workspace: WorkspaceId, file_name: Option<String>) -> Staged {
-        let path = format!("workspaces/{workspace}/uploads/{}", Uuid::now_v7());
+        let path = workspace.place(format_args!("uploads/{}", Uuid::now_v7()));
         let file_name = file_name.map(|name| label(&name)).filter(|name| !name.is_empty());
         self.hold(StagedFile { workspace, path, size: 0, sha256: String::new(), file_name })
     }
