@@ -125,6 +125,11 @@ async fn a_file_that_is_broken_is_refused(#[case] name: &str, #[case] bytes: Vec
 #[case::zip("x.csv", b"PK\x03\x04aaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec())]
 #[case::text_called_json("x.json", b"hello".to_vec())]
 #[case::pdf("x.csv", b"%PDF-1.7\n1 0 obj".to_vec())]
+#[case::orc("x.csv", b"ORC\n\x03\0\0\x12\x05".to_vec())]
+#[case::image("x.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec())]
+#[case::program("x.csv", b"MZ\x90\0\x03\0\0\0".to_vec())]
+#[case::called_program("x.exe", b"a,b\n1,2\n".to_vec())]
+#[case::packed_program("x.csv.gz", gzip(b"\x7fELF\x02\x01\x01\0", 1))]
 #[tokio::test]
 async fn a_file_of_another_type_than_its_name_is_refused(#[case] name: &str, #[case] bytes: Vec<u8>) {
     refused(file(name, bytes), 422, "unsupported-format").await;

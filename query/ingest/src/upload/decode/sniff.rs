@@ -12,7 +12,7 @@ pub enum Packing {
 }
 
 /// Kinds of file that are refused, by their first bytes, with the reason.
-const REFUSED: [(&[u8], &str); 13] = [
+const REFUSED: [(&[u8], &str); 36] = [
     (b"PK\x03\x04", "is a zip archive or an Excel workbook; upload one CSV, JSON or Parquet file"),
     (b"PK\x05\x06", "is an empty zip archive"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old or encrypted Office document; save it as CSV"),
@@ -26,6 +26,46 @@ const REFUSED: [(&[u8], &str); 13] = [
     (b"SQLite format 3\0", "is a SQLite database"),
     (b"\x7fELF", "is a program"),
     (b"Obj\x01", "is an Avro file"),
+    (b"\x04\x22\x4d\x18", "is compressed with lz4; gzip and zstd are taken"),
+    (b"\xff\x06\0\0sNaPpY", "is compressed with snappy; gzip and zstd are taken"),
+    (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+    (b"CDF\x01", "is a NetCDF file"),
+    (b"CDF\x02", "is a NetCDF file"),
+    (b"\x93NUMPY", "is a NumPy file"),
+    (b"SEQ\x06", "is a Hadoop sequence file"),
+    (b"\xfe\xed\xfa\xce", "is a program"),
+    (b"\xfe\xed\xfa\xcf", "is a program"),
+    (b"\xce\xfa\xed\xfe", "is a program"),
+    (b"\xcf\xfa\xed\xfe", "is a program"),
+    (b"\xca\xfe\xba\xbe", "is a program"),
+    (b"\0asm", "is a program"),
+    (b"\x89PNG\r\n\x1a\n", "is an image (PNG)"),
+    (b"\xff\xd8\xff", "is an image (JPEG)"),
+    (b"GIF87a", "is an image (GIF)"),
+    (b"GIF89a", "is an image (GIF)"),
+    (b"II*\0", "is an image (TIFF)"),
+    (b"MM\0*", "is an image (TIFF)"),
+    (b"<?xml", "is an XML document"),
+    (b"<!DOCTYPE html", "is an HTML page"),
+    (b"<!doctype html", "is an HTML page"),
+    (b"<html", "is an HTML page"),
+];
+
+/// Kinds whose first bytes a text may begin with as well (`ORCID,name`, `MZ;price`): they count only before bytes that no text has.
+const BINARY: [(&[u8], &str); 5] = [
+    (b"ORC", "is an ORC file; Parquet is taken"),
+    (b"FEA1", "is a Feather file; Parquet is taken"),
+    (b"MZ", "is a program"),
+    (b"BM", "is an image (BMP)"),
+    (b"RIFF", "is an image, sound or film (RIFF)"),
+];
+
+/// Endings of programs, images and documents: whatever the content, nobody means a table by them.
+const FOREIGN: [&str; 46] = [
+    "exe", "dll", "so", "dylib", "msi", "bat", "cmd", "ps1", "sh", "jar", "class", "apk", "dmg", "deb",
+    "rpm", "wasm", "png", "jpg", "jpeg", "gif", "tif", "tiff", "bmp", "webp", "ico", "svg", "pdf", "doc",
+    "docx", "ppt", "pptx", "html", "htm", "xml", "xls", "xlsb", "ods", "zip", "tar", "7z", "rar", "avro",
+    "arrow", "feather", "orc", "sqlite",
 ];
 
 /// The packing of a file that begins with `head`.
@@ -46,6 +86,10 @@ pub fn format(head: &[u8], packing: Packing) -> Result<Format, Fault> {
             return Err(Fault::unsupported(format!("the file {reason}")));
         }
     }
+    let binary = BINARY.iter().find(|(magic, _)| head.starts_with(magic) && is_binary(head));
+    if let Some((_, reason)) = binary {
+        return Err(Fault::unsupported(format!("the file {reason}")));
+    }
     if head.get(257..262) == Some(b"ustar") {
         return Err(Fault::unsupported("the file is a tar archive; upload one CSV, JSON or Parquet file"));
     }
@@ -56,6 +100,11 @@ pub fn format(head: &[u8], packing: Packing) -> Result<Format, Fault> {
         return Ok(Format::Parquet);
     }
     Ok(text_format(head))
+}
+
+/// Whether the head holds a control character that stands in no text of any encoding that is read.
+fn is_binary(head: &[u8]) -> bool {
+    head.iter().any(|byte| matches!(byte, 0..=8 | 0x0e..=0x19 | 0x1c..=0x1f))
 }
 
 /// JSON begins with a bracket that JSON goes on from; everything else is CSV.
@@ -117,12 +166,8 @@ pub fn check_name(name: &str, packing: Packing) -> Result<(), Fault> {
     let claims = match ending {
         "gz" | "gzip" => Packing::Gzip,
         "zst" | "zstd" => Packing::Zstd,
-        "xlsx" | "xlsm" | "xls" | "xlsb" | "ods" | "zip" | "tar" | "tgz" | "7z" | "rar" | "bz2" | "xz"
-        | "pdf" | "avro" | "arrow" => {
-            return Err(Fault::unsupported(format!(
-                "files that end in `.{ending}` are not taken; CSV, JSON and Parquet are"
-            )));
-        }
+        "xlsx" | "xlsm" | "tgz" | "bz2" | "xz" | "lz4" => return Err(not_taken(ending)),
+        foreign if FOREIGN.contains(&foreign) => return Err(not_taken(ending)),
         _ => return Ok(()),
     };
     match claims == packing {
@@ -131,6 +176,10 @@ pub fn check_name(name: &str, packing: Packing) -> Result<(), Fault> {
             "the file's name ends in `.{ending}`, but its content is not compressed so"
         ))),
     }
+}
+
+fn not_taken(ending: &str) -> Fault {
+    Fault::unsupported(format!("files that end in `.{ending}` are not taken; CSV, JSON and Parquet are"))
 }
 
 fn word(format: Format) -> &'static str {
@@ -161,6 +210,9 @@ mod tests {
             (b"\xef\xbb\xbf{\"a\":1}", Format::Ndjson),
             (b"{x},y\n", Format::Csv),
             (b"Object,b\n", Format::Csv),
+            (b"ORCID,name\n1,2\n", Format::Csv),
+            (b"MZ;price\r\nBM;1\r\n", Format::Csv),
+            (b"RIFF,\x1b,\tx\n", Format::Csv),
             (b"", Format::Csv),
         ] {
             assert_eq!(found(head).unwrap(), format, "{head:?}");
@@ -183,6 +235,40 @@ mod tests {
             assert_eq!(found(head).unwrap_err().code, "unsupported-format", "{head:?}");
         }
         assert!(format(b"\x1f\x8b", Packing::Gzip).is_err());
+    }
+
+    #[test]
+    fn a_refusal_names_what_the_file_is() {
+        for (head, word) in [
+            (&b"ORC\n\x0a\x03\0\0"[..], "ORC"),
+            (b"MZ\x90\0\x03", "program"),
+            (b"\x7fELF\x02", "program"),
+            (b"\0asm\x01", "program"),
+            (b"BM\x36\0\0\0", "BMP"),
+            (b"RIFF\x24\0\0\0WEBP", "RIFF"),
+            (b"\x89PNG\r\n\x1a\n", "PNG"),
+            (b"\xff\xd8\xff\xe0", "JPEG"),
+            (b"GIF89a", "GIF"),
+            (b"PK\x03\x04", "zip"),
+            (b"%PDF-1.7", "PDF"),
+            (b"<!DOCTYPE html><html>", "HTML"),
+            (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        ] {
+            let refused = found(head).unwrap_err();
+            assert_eq!(refused.code, "unsupported-format");
+            assert!(refused.detail.contains(word), "{head:?}: {}", refused.detail);
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_program_or_an_image_is_refused() {
+        for name in ["setup.exe", "run.SH", "lib.so", "chart.png", "table.orc", "a.csv.exe"] {
+            let refused = check_name(name, Packing::None).unwrap_err();
+            assert!(refused.detail.contains("are not taken"), "{name}: {}", refused.detail);
+        }
+        for name in ["sales", "of.example", "a.txt", "a.dat", "exe"] {
+            assert!(check_name(name, Packing::None).is_ok(), "{name}");
+        }
     }
 
     #[test]
