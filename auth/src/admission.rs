@@ -11,6 +11,11 @@ use crate::{Auth, AuthError, LimitConfig};
 /// How many busy keys a workspace may have at once: more keys are no more calls.
 const KEYS_AT_FULL_RATE: u32 = 4;
 
+/// Name of a key's bucket.
+const KEY: &str = "default";
+/// Name of the bucket of all keys of a workspace together.
+const WORKSPACE: &str = "workspace";
+
 /// What the `RateLimit` headers tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateState {
@@ -53,9 +58,15 @@ impl Auth {
         self.0.rates.give(caller, cost);
     }
 
-    /// What a key has left by itself.
-    pub fn rate_state(&self, key: &KeyId, now: Instant) -> RateState {
-        take("default", &self.0.rates.keys, key, 0, now).unwrap_or_else(|state| state)
+    /// What the caller has left, of its key's or its workspace's bucket: the one that has less.
+    pub fn rate_state(&self, caller: &Principal, now: Instant) -> RateState {
+        self.admit(caller, 0, now).unwrap_or_else(|state| state)
+    }
+
+    /// The buckets of a caller, by name and calls a minute.
+    pub fn policies(&self) -> [(&'static str, u32); 2] {
+        let rates = &self.0.rates;
+        [(KEY, rates.keys.rate().capacity), (WORKSPACE, rates.workspaces.rate().capacity)]
     }
 
     /// Counts a wrong credential against its address and the key it claims to be.
@@ -80,8 +91,8 @@ impl Rates {
     }
 
     fn take(&self, caller: &Principal, cost: u32, now: Instant) -> Result<RateState, RateState> {
-        let of_key = take("default", &self.keys, &caller.key, cost, now)?;
-        match take("workspace", &self.workspaces, &caller.workspace, cost, now) {
+        let of_key = take(KEY, &self.keys, &caller.key, cost, now)?;
+        match take(WORKSPACE, &self.workspaces, &caller.workspace, cost, now) {
             Ok(of_all) if of_all.remaining < of_key.remaining => Ok(of_all),
             Ok(_) => Ok(of_key),
             Err(refused) => {
@@ -199,6 +210,8 @@ mod tests {
         let refused = rates.take(&caller, 1, now).unwrap_err();
         assert_eq!((refused.name, refused.limit, refused.remaining), ("workspace", 40, 0));
         assert_eq!(rates.keys.take(&caller.key, 0, now).unwrap().left, 10, "what is refused costs nothing");
+        let seen = rates.take(&caller, 0, now).unwrap();
+        assert_eq!((seen.name, seen.remaining), ("workspace", 0), "who only looks sees the lower of the two");
         rates.give(&caller, 10);
         assert!(rates.take(&caller, 10, now).is_ok());
         caller.workspace = WorkspaceId::new();

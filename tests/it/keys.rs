@@ -294,6 +294,9 @@ async fn keys_of_one_workspace_share_four_times_the_limit_of_a_key() {
     let problem = refused.expect("six keys together are refused").problem(429, "rate-limited");
     assert!(problem.detail.contains("`workspace`"), "{problem:?}");
     assert!((40..55).contains(&passed), "{passed}");
+    let free = acme.get("/v1/datasets").await.status(200);
+    assert!(free.header("ratelimit").starts_with("\"workspace\";r="), "{:?}", free.headers);
+    assert_eq!(free.header("ratelimit-policy"), "\"default\";q=10;w=60, \"workspace\";q=40;w=60");
 }
 
 #[tokio::test]

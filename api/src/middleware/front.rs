@@ -140,10 +140,10 @@ impl Front {
         response
     }
 
-    /// `RateLimit` and `RateLimit-Policy` of the caller's key.
+    /// `RateLimit` of the caller's key or workspace, whichever has less left, and `RateLimit-Policy` of both.
     fn rate(&self, trail: &Trail, headers: &mut HeaderMap) {
         let Some(caller) = trail.caller() else { return };
-        let state = trail.rate().unwrap_or_else(|| self.auth.rate_state(&caller.key, Instant::now()));
+        let state = trail.rate().unwrap_or_else(|| self.auth.rate_state(caller, Instant::now()));
         headers.insert(RATELIMIT_POLICY, self.policy.clone());
         if let Some(value) = rate_value(state) {
             headers.insert(RATELIMIT, value);
@@ -165,7 +165,7 @@ fn rate_value(state: RateState) -> Option<HeaderValue> {
     use std::io::Write as _;
     let mut text = [0_u8; 64];
     let mut rest = &mut text[..];
-    write!(rest, "\"default\";r={};t={}", state.remaining, state.reset_secs).ok()?;
+    write!(rest, "\"{}\";r={};t={}", state.name, state.remaining, state.reset_secs).ok()?;
     let left = rest.len();
     HeaderValue::from_bytes(&text[..text.len() - left]).ok()
 }

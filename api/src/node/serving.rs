@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use auth::Auth;
 use bytes::Bytes;
 use chrono::Utc;
 use database::Redis;
@@ -163,8 +164,14 @@ fn front(config: &Config, store: &Store, router: axum::Router) -> anyhow::Result
             idle: Duration::from_millis(server.body_idle_timeout_ms),
         },
         proxies: server.trusted_proxies.clone(),
-        policy: HeaderValue::try_from(format!("\"default\";q={};w=60", config.auth.calls_per_minute))?,
+        policy: policies(&store.ground.auth)?,
     })
+}
+
+/// `RateLimit-Policy`.
+fn policies(auth: &Auth) -> anyhow::Result<HeaderValue> {
+    let policies = auth.policies().map(|(name, count)| format!("\"{name}\";q={count};w=60"));
+    Ok(HeaderValue::try_from(policies.join(", "))?)
 }
 
 fn transport(config: &Config) -> Limits {
