@@ -132,6 +132,8 @@ fn take<K: Eq + std::hash::Hash + Copy>(
 pub(crate) struct Failures {
     addresses: Buckets<u128>,
     keys: Buckets<KeyId>,
+    /// Wrong keys of an address without failures left. Apart: whoever fills these changes nothing for those elsewhere.
+    compared: Buckets<(u128, KeyId)>,
 }
 
 impl Failures {
@@ -139,6 +141,7 @@ impl Failures {
         Self {
             addresses: Buckets::new(Rate::per_minute(limits.failures_per_address_per_minute)),
             keys: Buckets::new(Rate::per_minute(limits.failures_per_key_per_minute)),
+            compared: Buckets::new(Rate::per_minute(limits.failures_per_key_per_minute)),
         }
     }
 
@@ -152,6 +155,18 @@ impl Failures {
         }
     }
 
+    /// May an address without failures left show this key, which is compared in memory?
+    pub fn may_compare(&self, address: IpAddr, key: KeyId, now: Instant) -> bool {
+        let guessed_at = refusal(&self.keys, &key, now);
+        guessed_at.or_else(|| refusal(&self.compared, &(network(address), key), now)).is_none()
+    }
+
+    /// Counts a key that was compared and is wrong, known or not: both alike.
+    pub fn note_compared(&self, address: IpAddr, key: KeyId, now: Instant) {
+        // An empty bucket stays empty: the refusal is not news.
+        let _ = self.compared.take(&(network(address), key), 1, now);
+    }
+
     pub fn note(&self, address: IpAddr, claimed: Option<KeyId>, now: Instant) {
         // An empty bucket stays empty: the refusal is not news.
         let _ = self.addresses.take(&network(address), 1, now);
@@ -163,6 +178,7 @@ impl Failures {
     pub fn sweep(&self, now: Instant) {
         self.addresses.sweep(now);
         self.keys.sweep(now);
+        self.compared.sweep(now);
     }
 }
 
@@ -242,6 +258,22 @@ mod tests {
         }
         assert!(failures.check(IpAddr::from([10, 0, 0, 9]), Some(key), now).is_err());
         assert!(failures.check(IpAddr::from([10, 0, 0, 9]), None, now).is_ok());
+    }
+
+    #[test]
+    fn keys_compared_at_an_address_without_failures_left_are_limited_each_for_itself() {
+        let (failures, now) = limited_to(1, 2);
+        let (here, there): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let (guessed, other) = (KeyId::parse("abcdefgh").unwrap(), KeyId::parse("hgfedcba").unwrap());
+        for _ in 0..2 {
+            assert!(failures.may_compare(here, guessed, now));
+            failures.note_compared(here, guessed, now);
+        }
+        assert!(!failures.may_compare(here, guessed, now));
+        assert!(failures.may_compare(here, other, now) && failures.may_compare(there, guessed, now));
+        assert!(failures.check(there, Some(guessed), now).is_ok(), "nothing changes elsewhere");
+        (0..2).for_each(|_| failures.note(there, Some(other), now));
+        assert!(!failures.may_compare(here, other, now), "guessed at from everywhere");
     }
 
     #[test]

@@ -93,15 +93,35 @@ impl Auth {
         now: DateTime<Utc>,
     ) -> Result<Arc<Principal>, AuthError> {
         let (claimed, read) = (api_key::claimed_id(credential), self.read(credential, now));
-        // Nobody guesses a signature: one that is right comes in from beside a guesser too.
-        if !matches!(read, Ok(Shown::Token(_))) {
-            self.0.failures.check(address, claimed, Instant::now())?;
-        }
+        self.let_pass(credential, &read, (address, claimed)).await?;
         let verified = self.ask_and_keep(credential, read, now).await;
         if matches!(verified, Err(AuthError::Invalid)) {
             self.note_failure(address, claimed);
         }
         verified
+    }
+
+    /// Refuses those who failed too often. Nobody guesses a signature or 256 random bits: one that is right comes in from beside a
+    /// guesser too. Guesses at one key are limited there as well. Errors: [`AuthError::TooManyFailures`].
+    async fn let_pass(
+        &self,
+        credential: &str,
+        read: &Result<Shown, AuthError>,
+        (address, claimed): (IpAddr, Option<KeyId>),
+    ) -> Result<(), AuthError> {
+        let (now, failures) = (Instant::now(), &self.0.failures);
+        let id = match read {
+            Ok(Shown::Token(_)) => return Ok(()),
+            Ok(Shown::Key(id)) => Some(*id),
+            Err(_) => None,
+        };
+        let Err(refused) = failures.check(address, claimed, now) else { return Ok(()) };
+        let Some(id) = id.filter(|id| failures.may_compare(address, *id, now)) else { return Err(refused) };
+        if self.0.live.holds(self.db(), id, credential, now).await {
+            return Ok(());
+        }
+        failures.note_compared(address, id, now);
+        Err(refused)
     }
 
     async fn ask_and_keep(

@@ -236,6 +236,43 @@ async fn a_guesser_waits_and_those_who_were_in_stay_in() {
 }
 
 #[tokio::test]
+async fn beside_a_guesser_a_right_key_comes_in_and_guesses_at_it_are_refused_unseen() {
+    for at in each().await {
+        let (acme, now) = (customer(&at.auth, "acme").await, Utc::now());
+        let (fresh, next) = (key(&at, acme.workspace).await, key(&at, acme.workspace).await);
+        let revoked = key(&at, acme.workspace).await;
+        at.auth.revoke_key(acme.workspace, &revoked.id, now).await.unwrap();
+        let here = IpAddr::from([10, 0, 0, 1]);
+        while at
+            .auth
+            .authenticate_from("a guess", here, now)
+            .await
+            .is_err_and(|e| matches!(e, AuthError::Invalid))
+        {}
+        let unknown = crate::api_key::generate();
+        let wrong = unknown.text.expose().replace(unknown.id.as_str(), fresh.id.as_str());
+        let wrong = crate::api_key::with_right_checksum(&wrong);
+        for refused in [unknown.text.expose(), &wrong, revoked.key.expose()] {
+            let told = at.auth.authenticate_from(refused, here, now).await;
+            assert!(matches!(told, Err(AuthError::TooManyFailures { .. })), "{told:?}");
+        }
+        assert!(at.auth.authenticate_from(fresh.key.expose(), here, now).await.is_ok(), "never seen before");
+        let wrong = unknown.text.expose().replace(unknown.id.as_str(), next.id.as_str());
+        let wrong = crate::api_key::with_right_checksum(&wrong);
+        for _ in 0..40 {
+            assert!(at.auth.authenticate_from(&wrong, here, now).await.is_err());
+        }
+        let shut = at.auth.authenticate_from(next.key.expose(), here, now).await;
+        assert!(
+            matches!(shut, Err(AuthError::TooManyFailures { .. })),
+            "guesses at one key are limited: {shut:?}"
+        );
+        let there = IpAddr::from([10, 0, 0, 2]);
+        assert!(at.auth.authenticate_from(next.key.expose(), there, now).await.is_ok(), "here alone");
+    }
+}
+
+#[tokio::test]
 async fn a_known_credential_costs_a_look_up() {
     const ROUNDS: u32 = 100_000;
     let at = each().await.remove(0);

@@ -4,7 +4,7 @@
 //! credential ─▶ seen before? ──hit──▶ denied by now? ──no──▶ Principal          (a look-up in memory)
 //!                  │ miss                  ▲
 //!                  ▼                       │ every 2 s: keys revoked, customers suspended
-//!     failures limited ─▶ key: hash in the database
+//!     failures limited ─▶ key: hash in the database          (beyond the limits: only one that is right, `live`)
 //!                         token: signature, claims, and the key behind it ─▶ Principal
 //! ```
 //! A revocation holds at once on the node that made it and within 5 s on every other, and it goes on holding while the
@@ -20,6 +20,7 @@ mod customers;
 mod denied;
 mod error;
 mod keys;
+mod live;
 mod seen;
 mod signing;
 mod tasks;
@@ -54,6 +55,7 @@ struct Inner {
     denied: denied::Denied,
     rates: admission::Rates,
     failures: admission::Failures,
+    live: live::Live,
     usage: usage::Usage,
 }
 
@@ -68,6 +70,7 @@ impl Auth {
             denied: denied::Denied::default(),
             rates: admission::Rates::new(&config.limits),
             failures: admission::Failures::new(&config.limits),
+            live: live::Live::default(),
             usage: usage::Usage::default(),
             db,
             config,

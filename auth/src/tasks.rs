@@ -55,4 +55,5 @@ async fn sweep(auth: Auth) {
     auth.0.seen.sweep(Utc::now());
     auth.0.rates.sweep(Instant::now());
     auth.0.failures.sweep(Instant::now());
+    auth.0.live.sweep(Instant::now());
 }

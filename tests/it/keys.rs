@@ -299,6 +299,50 @@ async fn keys_of_one_workspace_share_four_times_the_limit_of_a_key() {
     assert_eq!(free.header("ratelimit-policy"), "\"default\";q=10;w=60, \"workspace\";q=40;w=60");
 }
 
+/// A key of the right form and checksum that nobody was given: `lf_live_` and these 8 characters.
+fn forged(id: &str) -> String {
+    let body = format!("lf_live_{id}_{}", "a".repeat(43));
+    format!("{body}_{}", base62(crc32(body.as_bytes())))
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+fn base62(mut number: u32) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut digits = [0; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[(number % 62) as usize];
+        number /= 62;
+    }
+    digits.into_iter().map(char::from).collect()
+}
+
+#[tokio::test]
+async fn a_right_key_that_was_never_seen_comes_in_from_beside_a_guesser() {
+    let Some(app) = strict("FAILURES_PER_MINUTE", "5").await else { return };
+    let acme = app.customer("acme").await;
+    let (first, second) = (app.key(&acme, &["read"]).await, app.key(&acme, &["read"]).await);
+    let guess = async |key: &str| acme.with_key(key).get("/v1/datasets").await;
+    for n in 0..5 {
+        guess(&forged(&format!("nobody{n:02}"))).await.problem(401, "unauthenticated");
+    }
+    let wrong = forged(&first["lf_live_".len()..][..8]);
+    let (unknown, wrong) = (guess(&forged("nobody99")).await, guess(&wrong).await);
+    for answer in [&unknown, &wrong] {
+        assert_eq!(answer.status.as_u16(), 429, "{}", answer.text());
+        assert!((1..=12).contains(&answer.header("retry-after").parse().unwrap()), "{:?}", answer.headers);
+    }
+    unknown.problem(429, "too-many-failures");
+    wrong.problem(429, "too-many-failures");
+    for key in [&first, &second] {
+        guess(key).await.status(200);
+    }
+    guess(&forged("nobody98")).await.problem(429, "too-many-failures");
+}
+
 #[tokio::test]
 async fn who_guesses_too_often_waits_and_tokens_and_known_keys_come_in() {
     let Some(app) = strict("FAILURES_PER_MINUTE", "5").await else { return };
