@@ -1,5 +1,6 @@
 //! What each verb does. All are repeatable; they print JSON on standard output, and end with 0, 75 (try again) or 1.
 
+mod arenas;
 pub mod arrive;
 pub mod customer;
 pub mod demo;
@@ -31,6 +32,9 @@ pub struct Transient(pub String);
 
 /// Runs a verb in a runtime and turns its end into an exit code.
 pub fn run(verb: Verb) -> ExitCode {
+    if matches!(verb, Verb::Demo(_) | Verb::Serve(_)) {
+        arenas::few();
+    }
     match start(verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -254,6 +254,20 @@ async fn every_family_of_metrics_is_ours_and_explained() {
 }
 
 #[tokio::test]
+async fn a_server_begins_with_few_arenas_of_memory_unless_told_how_many() {
+    let arenas = |pid: u32| {
+        let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+        environment.split('\0').find_map(|line| Some(line.strip_prefix("MALLOC_ARENA_MAX=")?.to_owned()))
+    };
+    let Some(app) = app(Sqlite).await else { return };
+    let cores = std::thread::available_parallelism().unwrap().get().max(2);
+    assert_eq!(arenas(app.pid().unwrap()), Some(cores.to_string()));
+    let env = vec![("MALLOC_ARENA_MAX".to_owned(), "7".to_owned())];
+    let Some(told) = TestApp::start(Options { env, ..options(Sqlite) }).await else { return };
+    assert_eq!(arenas(told.pid().unwrap()).as_deref(), Some("7"));
+}
+
+#[tokio::test]
 async fn a_server_says_when_it_has_stopped() {
     let Some(mut app) = TestApp::start(Options { ..options(Sqlite) }).await else { return };
     let stopped = Command::new("kill").arg(app.pid().unwrap().to_string()).status().unwrap();
