@@ -11,7 +11,7 @@ pub enum Error {
     NameTaken(String),
     #[error("no dataset `{0}`")]
     UnknownDataset(String),
-    /// The file or its options are refused: code, what is wrong, and where (row, column, value, reason).
+    /// The file or its options are refused: code, what is wrong, and where (row, line, column, value, reason).
     #[error("{detail}")]
     Refused { code: String, detail: String, errors: Vec<Value> },
     #[error("the file is larger than {limit_bytes} bytes")]
@@ -64,7 +64,7 @@ impl Error {
         }
     }
 
-    /// One entry a fault: `row` (of the data, from 1), `column`, `value` (cut to 200 bytes), `reason`.
+    /// One entry a fault: `row` (of the data, from 1), `line` (of the file), `column`, `value` (cut to 200 bytes), `reason`.
     #[must_use]
     pub fn errors(&self) -> Vec<Value> {
         match self {

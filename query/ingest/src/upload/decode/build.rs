@@ -279,7 +279,7 @@ mod tests {
             text.extend_from_slice(value.as_bytes());
             cells.push(Cell::new(start, text.len(), *kind));
         }
-        Grid { text: text.into(), cells, width: 1, first_row: 0, bad: Vec::new() }
+        Grid { text: text.into(), cells, width: 1, first_row: 0, ..Grid::default() }
     }
 
     fn plain(values: &[&str]) -> Grid {

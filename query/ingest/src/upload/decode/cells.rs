@@ -70,6 +70,8 @@ pub struct Grid {
     pub first_row: usize,
     /// Records of the piece that are in no grid, in order.
     pub bad: Vec<Bad>,
+    /// Line breaks of the piece before each row, where they cannot be counted in `text`: it may have lost or gained some.
+    pub above: Vec<u32>,
 }
 
 /// A record that cannot be a row, or a value that does not fit its column.
@@ -80,7 +82,7 @@ pub struct Bad {
     pub column: Option<usize>,
     pub value: Vec<u8>,
     pub reason: String,
-    /// Line breaks before the record, where the format has lines: in its piece, then in the file.
+    /// Line breaks before the record, where they were counted: in its piece, then in the file.
     pub lines: Option<u64>,
 }
 
@@ -111,8 +113,11 @@ impl Grid {
         self.cells[column.min(self.cells.len())..].iter().step_by(self.width.max(1)).copied()
     }
 
-    /// Line breaks before each of these rows, in their order. Only for CSV: elsewhere a text may have lost or gained some.
+    /// Line breaks before each of these rows, in their order.
     pub fn lines_before(&self, rows: &[usize]) -> Vec<u64> {
+        if !self.above.is_empty() {
+            return rows.iter().map(|row| self.above.get(*row).copied().unwrap_or_default().into()).collect();
+        }
         let (mut at, mut lines) = (0, 0);
         let before = rows.iter().map(|row| {
             let start = self.cells.get(row * self.width).map_or(at, |cell| cell.start()).max(at);

@@ -162,9 +162,7 @@ fn build_piece(
     let mut built = Built { batches, bad: split.bad, records: split.records, lines: split.lines, facts };
     for grid in &split.grids {
         let (batch, mut bad) = build_grid(plan, grid)?;
-        if reader.has_lines() {
-            count_lines(grid, &mut bad);
-        }
+        count_lines(grid, &mut bad);
         built.batches.push(batch);
         built.bad.extend(bad);
         if !whole {

@@ -86,7 +86,7 @@ pub fn grid(text: Vec<u8>, dialect: Dialect, width: usize, caps: Caps<'_>) -> Gr
     while at < splitter.text.len() {
         at = if quoted { splitter.quoted_record(at, nul) } else { splitter.bare_record(at, nul) };
     }
-    Grid { text: splitter.text.into(), cells: splitter.cells, width, first_row: 0, bad: splitter.bad }
+    Grid { text: splitter.text.into(), cells: splitter.cells, width, bad: splitter.bad, ..Grid::default() }
 }
 
 struct Splitter<'a> {

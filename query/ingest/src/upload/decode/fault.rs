@@ -72,7 +72,7 @@ fn sentence(bad: &Bad, names: &[String]) -> String {
 }
 
 /// Where a fault is: `{row, line, column, value, reason}`; `row` counts the data rows from 1, the header is not one of them; `line` is the
-/// line of the file on which the row begins, in formats that have lines.
+/// line of the file on which the row begins; a Parquet file has none.
 pub fn place(row: u64, bad: &Bad, names: &[String]) -> Value {
     let mut place = Map::new();
     place.insert("row".into(), row.into());

@@ -41,6 +41,8 @@ pub struct Sparse {
     pub text: Bytes,
     pub cells: Vec<(u32, u32, Cell)>,
     pub rows: u32,
+    /// Line breaks before each row.
+    pub above: Vec<u32>,
     pub bad: Vec<Bad>,
     pub keys: Keys,
 }
@@ -62,7 +64,8 @@ impl Sparse {
                 dense[(row as usize - from) * width + column as usize] = cell;
             }
             let (text, bad) = (self.text.clone(), self.bad.clone());
-            grids.push(Grid { text, cells: dense, width, first_row: from, bad });
+            let above = self.above[from..from + rows].to_vec();
+            grids.push(Grid { text, cells: dense, width, first_row: from, bad, above });
             from += rows;
         }
         grids
@@ -79,16 +82,44 @@ pub enum Separator {
 /// The records of a piece. Keys not in `known` are added after them.
 pub fn records(text: Vec<u8>, separator: Separator, known: &Keys, caps: &DecodeCaps) -> Sparse {
     let sparse = Sparse { keys: known.clone(), ..Sparse::default() };
-    let mut parser = Parser { text, at: 0, separator, caps: *caps, sparse, records: 0, row: Vec::new() };
+    let lines = Lines::of(&text);
+    let mut parser =
+        Parser { text, at: 0, lines, separator, caps: *caps, sparse, records: 0, row: Vec::new() };
     parser.run();
     let Parser { text, mut sparse, .. } = parser;
     sparse.text = text.into();
     sparse
 }
 
+/// Where lines end, found before strings are unescaped in place.
+struct Lines {
+    ends: Vec<u32>,
+    passed: usize,
+}
+
+impl Lines {
+    fn of(text: &[u8]) -> Self {
+        Self { ends: memchr::memchr_iter(b'\n', text).map(|at| at as u32).collect(), passed: 0 }
+    }
+
+    /// Line breaks before `at`, which never goes back.
+    fn before(&mut self, at: usize) -> u32 {
+        while self.ends.get(self.passed).is_some_and(|end| (*end as usize) < at) {
+            self.passed += 1;
+        }
+        self.passed as u32
+    }
+
+    /// Where the line after the one last asked for begins.
+    fn next(&self) -> Option<usize> {
+        self.ends.get(self.passed).map(|end| *end as usize + 1)
+    }
+}
+
 struct Parser {
     text: Vec<u8>,
     at: usize,
+    lines: Lines,
     separator: Separator,
     caps: DecodeCaps,
     sparse: Sparse,
@@ -104,12 +135,13 @@ impl Parser {
     fn run(&mut self) {
         while self.skip_to_record() {
             let start = self.at;
+            let above = self.lines.before(start);
             self.row.clear();
             match self.record() {
-                Ok(()) => self.keep(),
+                Ok(()) => self.keep(above),
                 Err(wrong) => {
-                    self.note(wrong);
-                    self.recover(start);
+                    self.note(wrong, above);
+                    self.recover();
                 }
             }
             self.records += 1;
@@ -342,25 +374,25 @@ impl Parser {
         (None, start..self.text.len().min(start + super::cells::SHOWN_BYTES), reason.to_owned())
     }
 
-    fn keep(&mut self) {
+    fn keep(&mut self, above: u32) {
         let row = self.sparse.rows;
+        self.sparse.above.push(above);
         self.sparse.cells.extend(self.row.drain(..).map(|(column, cell)| (row, column, cell)));
         self.sparse.rows += 1;
     }
 
-    fn note(&mut self, (column, range, reason): Wrong) {
+    fn note(&mut self, (column, range, reason): Wrong, above: u32) {
         let value = &self.text[range];
         let value = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        self.sparse.bad.push(Bad::new(self.records, column.map(|column| column as usize), value, reason));
+        let bad = Bad::new(self.records, column.map(|column| column as usize), value, reason);
+        self.sparse.bad.push(Bad { lines: Some(above.into()), ..bad });
     }
 
     /// After a bad line the next line is tried; inside an array nothing after it can be trusted.
-    fn recover(&mut self, start: usize) {
+    fn recover(&mut self) {
         self.at = match self.separator {
             Separator::Comma => self.text.len(),
-            Separator::Line => {
-                memchr::memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |at| start + at + 1)
-            }
+            Separator::Line => self.lines.next().unwrap_or(self.text.len()),
         };
     }
 }
@@ -413,6 +445,18 @@ mod tests {
         assert_eq!(records[..3], [1, 2, 3], "{:?}", sparse.bad);
         assert!(sparse.bad.iter().any(|bad| bad.reason.contains("twice")));
         assert!(cells(&sparse).iter().any(|(_, _, value)| value == "3"), "{:?}", sparse.bad);
+    }
+
+    #[test]
+    fn each_record_knows_how_many_lines_are_above_it() {
+        let lines = parse("{\"a\":\"x\\ny\\n\"}\n\n{\"a\":1\n}\n{\"a\":}\n{\"a\":2}\n", Separator::Line);
+        assert_eq!(lines.above, [0, 2, 5]);
+        assert_eq!(lines.bad.iter().map(|bad| bad.lines).collect::<Vec<_>>(), [Some(4)]);
+        let array = parse(" \n{\"a\":\"\\n\"},\n\n{\"a\":[1,\n2]}, {\"a\":x}", Separator::Comma);
+        assert_eq!((array.above.as_slice(), array.bad[0].lines), (&[1, 3][..], Some(4)));
+        let broken = parse("{\"a\":\"x\\ny\", \"b\":}\n{\"a\":1}\n", Separator::Line);
+        assert_eq!((broken.bad.len(), broken.above.as_slice()), (1, &[1][..]), "{:?}", broken.bad);
+        assert_eq!(array.into_grids(1)[0].lines_before(&[0, 1]), [1, 3]);
     }
 
     #[test]

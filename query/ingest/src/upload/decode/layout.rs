@@ -144,9 +144,10 @@ impl<'a> Reader<'a> {
                 })
             }
             Layout::Json(separator) => {
+                let lines = lines_of(&piece);
                 let sparse = records(piece, *separator, &Keys::default(), self.caps());
                 check_keys(&sparse, self.caps())?;
-                Ok(see_sparse(sparse))
+                Ok(see_sparse(sparse, lines))
             }
         }
     }
@@ -162,13 +163,14 @@ impl<'a> Reader<'a> {
                 Ok(Split { grids: vec![grid], bad, records, lines })
             }
             Layout::Json(separator) => {
+                let lines = lines_of(&piece);
                 let sparse = records(piece, *separator, keys, self.caps());
                 check_keys(&sparse, self.caps())?;
                 if sparse.keys.names.len() > keys.names.len() {
                     return Err(Stop::Misfit);
                 }
                 let (bad, records) = (sparse.bad.clone(), u64::from(sparse.rows) + sparse.bad.len() as u64);
-                Ok(Split { grids: sparse.into_grids(keys.names.len()), bad, records, lines: 0 })
+                Ok(Split { grids: sparse.into_grids(keys.names.len()), bad, records, lines })
             }
         }
     }
@@ -176,11 +178,6 @@ impl<'a> Reader<'a> {
     /// Whether nothing after a bad record can be trusted.
     pub fn is_fatal(&self) -> bool {
         matches!(self.layout, Layout::Json(Separator::Comma))
-    }
-
-    /// Whether a record's line in the file can be told.
-    pub fn has_lines(&self) -> bool {
-        matches!(self.layout, Layout::Csv(_))
     }
 }
 
@@ -208,7 +205,7 @@ fn check_keys(sparse: &Sparse, caps: &DecodeCaps) -> Result<(), Stop> {
     }
 }
 
-fn see_sparse(sparse: Sparse) -> Seen {
+fn see_sparse(sparse: Sparse, lines: u64) -> Seen {
     let mut facts = vec![Facts::default(); sparse.keys.names.len()];
     let mut present = vec![0u64; facts.len()];
     for (row, column, cell) in &sparse.cells {
@@ -224,7 +221,7 @@ fn see_sparse(sparse: Sparse) -> Seen {
     // Only to count the bad records before a row.
     let grid = Grid { bad: sparse.bad, ..Grid::default() };
     let facts = facts.into_iter().map(|facts| facts.placed(|row| grid.record_of(row as usize))).collect();
-    Seen { keys: sparse.keys, facts, rows, records, lines: 0, bad: grid.bad.into_iter().next() }
+    Seen { keys: sparse.keys, facts, rows, records, lines, bad: grid.bad.into_iter().next() }
 }
 
 impl Seen {

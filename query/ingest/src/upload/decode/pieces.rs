@@ -139,11 +139,22 @@ impl Pieces {
         })
     }
 
+    /// Lines above the first record of `piece`, which no JSON record begins with.
+    fn blank_lines(&self, piece: &[u8]) -> u64 {
+        match self.ends {
+            Ends::Csv(_) | Ends::CsvOfReturns(_) => 0,
+            Ends::Lines | Ends::Array => {
+                let blank = piece.len() - piece.trim_ascii_start().len();
+                memchr::memchr_iter(b'\n', &piece[..blank]).count() as u64
+            }
+        }
+    }
+
     fn too_long(&self, piece: &[u8]) -> Bad {
         let open = matches!(self.ends, Ends::Csv(dialect) | Ends::CsvOfReturns(dialect) if last_end(piece, dialect).1);
         let hint = if open { "; a quote is never closed" } else { "" };
         let bad = Bad::new(0, None, piece, format!("is longer than {} bytes{hint}", self.record_bytes));
-        Bad { lines: matches!(self.ends, Ends::Csv(_) | Ends::CsvOfReturns(_)).then_some(0), ..bad }
+        Bad { lines: Some(self.blank_lines(piece)), ..bad }
     }
 }
 

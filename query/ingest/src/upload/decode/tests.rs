@@ -135,6 +135,28 @@ async fn a_csv_gets_the_types_of_its_values() {
     assert_eq!((done.decoded.rows, done.decoded.columns[1].label.as_str()), (2, "Code"));
 }
 
+#[tokio::test]
+async fn a_fault_names_the_line_in_every_format_that_has_lines() {
+    for (name, content, row, line) in [
+        ("a.csv", "\"a\nb\",c\n1,2\n3\n", 2, 4),
+        ("a.ndjson", "{\"a\":\"x\\ny\"}\n\n{\"a\":}\n", 2, 3),
+        ("b.ndjson", "\n{\"a\":1}\n{\"a\":2}\n{\"a\":[\n", 3, 4),
+        ("a.json", "[\n {\"a\":1},\n\n {\"a\":x}\n]", 2, 4),
+    ] {
+        let refusal = refused(name, content, "file-malformed", "").await;
+        let place = &refusal.errors[0];
+        assert_eq!((&place["row"], &place["line"]), (&row.into(), &line.into()), "{name}: {refusal:?}");
+    }
+    let typed = |name: &str| DecodeRequest { types: [("a".into(), "bigint".into())].into(), ..request(name) };
+    let json = "[{\"a\":1},\n{\"a\":\n\"x\"}]".as_bytes().to_vec();
+    let refusal = run(typed("a.json"), vec![json]).await.err().unwrap();
+    assert_eq!(
+        (&refusal.errors[0]["row"], &refusal.errors[0]["line"]),
+        (&2.into(), &2.into()),
+        "{refusal:?}"
+    );
+}
+
 /// Larger than one piece, so that the first types are only tried.
 fn long(header: &str, rows: usize, row: impl Fn(usize) -> String) -> String {
     let mut text = format!("{header}\n");
