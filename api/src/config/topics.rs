@@ -309,6 +309,7 @@ impl Default for Queries {
 #[serde(default, deny_unknown_fields)]
 pub struct Uploads {
     pub file_bytes: u64,
+    pub rows: u64,
     pub columns: usize,
     pub cell_bytes: usize,
     pub ratio: u64,
@@ -316,7 +317,7 @@ pub struct Uploads {
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self { file_bytes: 5 << 30, columns: 2_000, cell_bytes: 1 << 20, ratio: 100 }
+        Self { file_bytes: 5 << 30, rows: 1_000_000_000, columns: 2_000, cell_bytes: 1 << 20, ratio: 100 }
     }
 }
 

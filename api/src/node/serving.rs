@@ -245,6 +245,7 @@ fn pool_settings(config: &Config) -> anyhow::Result<PoolConfig> {
 fn upload_limits(config: &Config) -> UploadsConfig {
     let (uploads, defaults) = (&config.uploads, UploadsConfig::default());
     let caps = DecodeCaps {
+        rows: uploads.rows,
         columns: uploads.columns,
         cell_bytes: uploads.cell_bytes,
         ratio: uploads.ratio,

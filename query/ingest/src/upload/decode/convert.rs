@@ -67,6 +67,7 @@ fn look_at_all(reader: &Reader<'_>) -> Result<Seen, Stop> {
             let above = reader.lines() + all.lines;
             let seen = seen.map_err(|bad| Fault::of_bad(&[(all.records + 1, bad.below(above))], &[], 1))?;
             all.merge(&seen);
+            reader.work.source.caps.check_rows(all.records)?;
             check_width(&all, reader)
         },
     )?;

@@ -77,7 +77,7 @@ impl<'a> Output<'a> {
     }
 
     /// Takes the rows of one piece and what is wrong with it; the piece has so many records and lines.
-    /// Errors: the fault of the first bad row unless such rows are set aside.
+    /// Errors: the fault of the first bad row unless such rows are set aside; more rows than a file may have.
     pub fn take(
         &mut self,
         batches: Vec<RecordBatch>,
@@ -91,6 +91,7 @@ impl<'a> Output<'a> {
         }
         self.records += records;
         self.lines += lines;
+        self.caps.check_rows(self.records)?;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
             self.count(&batch);
             if let Some(encoders) = &mut self.encoders {
@@ -175,6 +176,20 @@ pub fn without(batch: &RecordBatch, marked: &[usize]) -> Result<RecordBatch, Sto
     marked.iter().for_each(|row| keep[*row] = false);
     filter_record_batch(batch, &BooleanArray::from(keep))
         .map_err(|error| Stop::Io(std::io::Error::other(error)))
+}
+
+impl DecodeCaps {
+    /// Errors: a file of so many rows is not taken.
+    pub fn check_rows(&self, rows: u64) -> Result<(), Stop> {
+        match rows > self.rows {
+            true => Err(Fault::malformed(format!(
+                "the file has more than the {} rows that one may have",
+                self.rows
+            ))
+            .into()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A full disk stays one; everything else is ours.

@@ -186,6 +186,7 @@ fn check_metadata(work: &Work, metadata: &ParquetMetaData, size: u64) -> Result<
         ))
         .into());
     }
+    caps.check_rows(u64::try_from(metadata.file_metadata().num_rows()).unwrap_or_default())?;
     if metadata.num_row_groups() > caps.row_groups {
         return Err(Fault::malformed(format!("the file has more than {} row groups", caps.row_groups)).into());
     }

@@ -42,6 +42,8 @@ pub struct TableColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeCaps {
+    /// Rows of one file, those set aside too.
+    pub rows: u64,
     pub columns: usize,
     pub cell_bytes: usize,
     pub record_bytes: usize,
@@ -62,6 +64,7 @@ pub struct DecodeCaps {
 impl Default for DecodeCaps {
     fn default() -> Self {
         Self {
+            rows: 1_000_000_000,
             columns: 2_000,
             cell_bytes: 1 << 20,
             record_bytes: 16 << 20,

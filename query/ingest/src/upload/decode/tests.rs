@@ -135,6 +135,29 @@ async fn a_csv_gets_the_types_of_its_values() {
     assert_eq!((done.decoded.rows, done.decoded.columns[1].label.as_str()), (2, "Code"));
 }
 
+/// A file of three rows, where one may have `rows`.
+async fn capped(name: &str, content: Vec<u8>, rows: u64) -> Result<Done, Refusal> {
+    let caps = DecodeCaps { rows, ..DecodeCaps::default() };
+    run(DecodeRequest { caps, on_bad_rows: OnBadRows::Reject, ..request(name) }, vec![content]).await
+}
+
+#[tokio::test]
+async fn a_file_of_too_many_rows_is_refused_whatever_its_format() {
+    let files = [
+        ("a.csv", b"a,b\n1,2\n3,4\n5,6\n".to_vec()),
+        ("b.csv", b"a,b\n1,2\n3,4\n5\n".to_vec()),
+        ("a.ndjson", b"{\"a\":1}\n{\"a\":2}\n{\"a\":3}".to_vec()),
+        ("a.json", b"[{\"a\":1},{\"a\":2},{\"a\":3}]".to_vec()),
+        ("a.parquet", parquet_files::of_rows(3)),
+    ];
+    for (name, content) in files {
+        assert!(capped(name, content.clone(), 3).await.is_ok(), "{name}");
+        let refused = capped(name, content, 2).await.err().unwrap();
+        assert_eq!(refused.code, "file-malformed", "{name}");
+        assert!(refused.detail.contains("more than the 2 rows"), "{name}: {}", refused.detail);
+    }
+}
+
 #[tokio::test]
 async fn a_fault_names_the_line_in_every_format_that_has_lines() {
     for (name, content, row, line) in [

@@ -22,6 +22,17 @@ fn parquet(properties: WriterProperties) -> Vec<u8> {
     bytes
 }
 
+/// A file of one column and so many rows.
+pub fn of_rows(rows: i64) -> Vec<u8> {
+    let ids = Arc::new(Int64Array::from_iter_values(0..rows)) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
 #[tokio::test]
 async fn parquet_is_encoded_anew() {
     for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::LZ4_RAW] {
