@@ -220,6 +220,20 @@ async fn a_column_without_a_name_is_called_as_it_is_written() {
 }
 
 #[rstest]
+#[case("approx_percentile_cont(0.5, 2000000000)")]
+#[case("approx_percentile_cont(0.5, 9223372036854775807)")]
+#[case("approx_percentile_cont_with_weight(1, 0.5, 100000 * 100000)")]
+#[tokio::test]
+async fn a_digest_larger_than_any_use_of_it_is_refused_by_its_name(#[case] call: &str) {
+    let Some(acme) = with_numbers(Sqlite).await else { return };
+    let sql = format!("SELECT {call} WITHIN GROUP (ORDER BY n) AS x FROM my.numbers");
+    let problem = acme.sql(&sql).await.problem(422, "query-too-large");
+    assert!(problem.detail.contains("10000 centroids of approx_percentile_cont"), "{problem:?}");
+    let few = "SELECT approx_percentile_cont(0.5, 1000) WITHIN GROUP (ORDER BY n) AS x FROM my.numbers";
+    assert_eq!(acme.sql(few).await.data(), json!([{"x": 2.0}]));
+}
+
+#[rstest]
 #[case("SELECT 'a' ~ '('", 422, "query-failed")]
 #[case("SELECT regexp_replace('a', 'a{10000000}', 'b')", 422, "query-failed")]
 #[case("SELECT array_resize(make_array(1), -1)", 422, "query-failed")]

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod append;
 mod capped;
+mod digests;
 mod gathered;
 mod sizes;
 
@@ -244,6 +245,9 @@ const AGGREGATES: &[&str] = &[
 /// Aggregates that keep every value they see.
 const GATHERING: &[&str] = &["string_agg", "array_agg"];
 
+/// Aggregates that take as much room as their last argument says, and its place.
+const DIGESTS: &[(&str, usize)] = &[("approx_percentile_cont", 2), ("approx_percentile_cont_with_weight", 3)];
+
 const WINDOWS: &[&str] = &[
     "cume_dist",
     "row_number",
@@ -301,13 +305,17 @@ fn scalars() -> Vec<Arc<ScalarUDF>> {
 fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let known = SessionStateDefaults::default_aggregate_functions().into_iter();
     let allowed = known.filter(|function| AGGREGATES.contains(&function.name()));
-    allowed
-        .map(
-            |function| {
-                if GATHERING.contains(&function.name()) { gathered::capped(function) } else { function }
-            },
-        )
-        .collect()
+    allowed.map(limited).collect()
+}
+
+fn limited(function: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
+    if GATHERING.contains(&function.name()) {
+        return gathered::capped(function);
+    }
+    match DIGESTS.iter().find(|(name, _)| *name == function.name()) {
+        Some((_, place)) => digests::capped(function, *place),
+        None => function,
+    }
 }
 
 fn windows() -> Vec<Arc<WindowUDF>> {

@@ -168,6 +168,10 @@ async fn ordinary_functions_work() {
         (&json!("bbb"), &json!(10), &json!("2026"), &json!("note 0,note 1"))
     );
     assert_eq!((&row["i"], &row["j"], &row["k"]), (&json!([0, 1]), &json!(1), &json!("2026-03-29")));
+    let rows = lab.rows("select approx_percentile_cont(0.5, 1000) within group (order by amount) a,
+        approx_percentile_cont(0.5) within group (order by amount desc) b, approx_percentile_cont_with_weight(1, 0.5) within group (order by amount) c
+        from (select * from my.sales order by amount limit 3)").await;
+    assert_eq!((&rows[0]["a"], &rows[0]["b"], &rows[0]["c"]), (&json!(1.0), &json!(1.0), &json!(1.0)));
     let rows = lab.rows("select row_number() over (order by amount desc) n, lag(amount) over (order by amount) l from my.sales order by n limit 1").await;
     assert_eq!(rows, json!([{"n": 1, "l": 1_998}]));
 }
@@ -393,6 +397,10 @@ async fn functions_that_make_size_are_capped() {
         "select levenshtein(repeat('a', 10000000), repeat('b', 10000000))",
         "select array_to_string(range(0, 1000000), repeat('x', 100000))",
         "select concat_ws(repeat('x', 1000000), note, note, note) from my.sales",
+        "select approx_percentile_cont(0.5, 2000000000) within group (order by amount) from my.sales",
+        "select approx_percentile_cont(0.5, 9223372036854775807) within group (order by amount) from my.sales",
+        "select approx_percentile_cont(0.5, 100000 * 100000) within group (order by amount) from my.sales group by note",
+        "select approx_percentile_cont_with_weight(1, 0.5, 2000000000) within group (order by amount) from my.sales",
     ] {
         assert_eq!(lab.code(sql).await, "query-too-large", "{sql}");
     }
