@@ -83,8 +83,9 @@ impl Db {
     /// Until it ends, everything must go through it: `on!` would wait for the one writer and fail as [`Error::Busy`].
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Db::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            // On the heap: the drivers' futures are 15 KB, and all that writes would carry them.
+            Db::Sqlite { write, .. } => Tx::Sqlite(Box::pin(write.begin_with("BEGIN IMMEDIATE")).await?),
+            Db::Postgres(pool) => Tx::Postgres(Box::pin(pool.begin()).await?),
         })
     }
 

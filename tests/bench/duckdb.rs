@@ -40,7 +40,8 @@ pub struct DuckDb {
 
 impl DuckDb {
     pub fn start() -> Result<Self, Failure> {
-        let python = Python::with(&["duckdb==2.0.0", "deltalake==1.6.6", "pyarrow==26.0.1"]).ok_or("no Python with duckdb")?;
+        let python = Python::with(&["duckdb==2.0.0", "deltalake==1.6.6", "pyarrow==26.0.1"])
+            .ok_or("no Python with duckdb")?;
         let mut command = Command::new(python.program("python"));
         command.arg("-c").arg(PROGRAM).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;

@@ -121,7 +121,8 @@ impl Engine {
         now: DateTime<Utc>,
     ) -> Result<Answer, QueryError> {
         let asked = Asked { format, policy: &principal.policy, now };
-        self.regions.answer(query, asked, &self.cache, &self.runtime.handle).await
+        // On the heap: a route's future is moved several times, and 35 KB of it would be for this alone.
+        Box::pin(self.regions.answer(query, asked, &self.cache, &self.runtime.handle)).await
     }
 
     /// Reads the daily tables into memory ahead of the first question. Shape: (region, table) pairs read.
@@ -173,7 +174,7 @@ impl Engine {
         known: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<RowsAnswer, QueryError> {
-        crate::rows::answer(&self.sql, principal, table, request, known, now).await
+        Box::pin(crate::rows::answer(&self.sql, principal, table, request, known, now)).await
     }
 
     /// The error of a table that is not there or not the caller's, with those of the caller's that it may have meant.
