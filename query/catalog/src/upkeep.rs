@@ -21,6 +21,7 @@ pub struct Upkeep {
     pub versions: u64,
     pub intents: u64,
     pub jobs: u64,
+    pub alerts: u64,
     pub answers: u64,
     pub batches: u64,
     /// Deleted tables whose place in the lake is empty.
@@ -34,6 +35,7 @@ impl Catalog {
             versions: self.forget_versions(now).await? + self.thin_versions(now).await?,
             intents: self.forget_intents(now).await?,
             jobs: self.forget_jobs(now).await?,
+            alerts: self.alerts().forget(now - self.config.job_history).await?,
             answers: self.forget_answers(now).await?,
             batches: self.forget_batches(now).await?,
             tables: self.forget_tables().await?,
