@@ -83,11 +83,14 @@ pub struct ConfigArgs {
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// A source (a, b, c, d, history) or a model's table (weather.daily)
+    /// A source (a, b, c, d, history), a model's table (weather.daily) or `maintenance`
     pub name: String,
     /// As if it were that day (UTC)
     #[arg(long, value_name = "DATE")]
     pub r#for: Option<NaiveDate>,
+    /// The same key is the same run: `schedule:NAME:PLANNED` is that of a schedule
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }

@@ -3,6 +3,7 @@
 pub mod arrive;
 pub mod customer;
 pub mod demo;
+mod hand;
 mod hold;
 pub mod key;
 mod logging;
@@ -49,7 +50,7 @@ fn start(verb: Verb) -> anyhow::Result<()> {
         Verb::Serve(args) => serve::run(args),
         Verb::Migrate(args) => serve::migrate(&read(&args)?),
         Verb::Check(args) => serve::check(&read(&args)?),
-        Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for),
+        Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for, args.idempotency_key),
         Verb::Backfill(args) => arrive::backfill(&read(&args.config)?, &args.source, (args.from, args.to)),
         Verb::Rebuild(args) => arrive::rebuild(&read(&args)?),
         Verb::Status(args) => status::run(&read(&args)?),

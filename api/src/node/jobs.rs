@@ -1,14 +1,17 @@
 //! Which room does which kind of job.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::{Job, Outcome, Run};
 use chrono::Utc;
 use engine::Engine;
-use ingest::jobs::Handler;
+use ingest::jobs::{Handler, Pipelines, Runner, RunnerConfig};
 use ingest::materialise::Materialise;
 use ingest::upload::Uploads;
+
+use super::store::Store;
 
 /// Statements that outlive their call.
 struct SqlJobs(Engine);
@@ -26,7 +29,22 @@ impl Handler for SqlJobs {
     }
 }
 
-/// All handlers of a node.
+/// Operator's jobs at a time in a process.
+const PIPELINES: usize = 2;
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How a process works at the operator's jobs. One that is cancelled ends the batch it is at.
+pub fn pipelines_config() -> RunnerConfig {
+    let stop_within = Duration::from_secs(15);
+    RunnerConfig { concurrency: PIPELINES, poll: LOOK, woken: false, stop_within, ..RunnerConfig::default() }
+}
+
+/// The runner of the operator's jobs.
+pub fn pipelines(store: &Store) -> Runner {
+    Runner::start(store.catalog.clone(), Pipelines::handlers(&store.arrivals), pipelines_config())
+}
+
+/// All handlers of customers' jobs.
 pub fn handlers(engine: &Engine, uploads: &Uploads, materialise: Materialise) -> Vec<Arc<dyn Handler>> {
     vec![Arc::new(SqlJobs(engine.clone())), Arc::new(uploads.clone()), Arc::new(materialise)]
 }

@@ -9,6 +9,7 @@
 //! Nothing outside this crate commits to a table. Absent on purpose: HTTP types, and any decision about who may write (the caller of
 //! this crate holds a verified `Principal`).
 
+pub mod alerts;
 pub mod demo;
 pub mod jobs;
 pub mod lakefile;
@@ -16,5 +17,7 @@ pub mod materialise;
 pub mod models;
 pub mod publish;
 pub mod recovery;
+pub mod schedules;
 pub mod sources;
 pub mod upload;
+mod words;

@@ -106,9 +106,10 @@ impl Archive {
         Self { name: format!("{}.{part}", shared.source), shared, places, table, grain, range }
     }
 
-    /// How many calls the range needs.
-    pub async fn calls(&self) -> Result<usize, SourceError> {
-        Ok(self.cut(&self.places.active().await?).len())
+    /// How many calls of this backfill are done after position `after`, and how many it needs.
+    pub async fn calls(&self, after: Option<&Value>) -> Result<(usize, usize), SourceError> {
+        let places = self.places.active().await?;
+        Ok((self.done(after, places.len()), self.cut(&places).len()))
     }
 
     /// How many calls of this very backfill the position says are done.
