@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod analyses;
+mod backfill;
 mod bad_input;
 mod caching;
 mod clients;
@@ -20,6 +21,7 @@ mod object_store;
 mod operator;
 mod readers;
 mod rights;
+mod schedules;
 mod shared;
 mod shared_cache;
 mod sql;
