@@ -34,7 +34,7 @@ pub enum Verb {
     Backfill(BackfillArgs),
     /// Computes every model of the lake anew from its inputs
     Rebuild(ConfigArgs),
-    /// Tells what the lake holds
+    /// Tells what the lake holds, what is late, why, and what to do; ends with 2 when something is
     Status(ConfigArgs),
     /// Customers
     #[command(subcommand)]

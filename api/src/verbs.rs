@@ -40,6 +40,9 @@ pub fn run(verb: Verb) -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("lakefront: {}", node::words(error));
+    if let Some(unwell) = error.downcast_ref::<status::Unwell>() {
+        return unwell.code();
+    }
     let again = error.is::<Transient>() || error.is::<hold::InUse>() || node::is_transient(error);
     if again { ExitCode::from(TRY_AGAIN) } else { ExitCode::FAILURE }
 }

@@ -1,6 +1,7 @@
 //! The product as its users meet it: one file a resource, names that are sentences, HTTP over a real socket.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod analyses;
 mod backfill;
 mod bad_input;

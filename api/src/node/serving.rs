@@ -85,7 +85,8 @@ impl Node {
         });
         let front = Arc::new(front(config, &store, router.with_state(app.clone()))?);
         let stop = CancellationToken::new();
-        let tasks = upkeep::start(&store, recovery, &stop);
+        let mut tasks = upkeep::start(&store, recovery, &stop);
+        tasks.spawn(held(upkeep::alerts(&store, &config.alerts, &stop)?));
         let limits = transport(config);
         Ok(Self { app, store, front, runner, pipelines: None, tasks, stop, limits })
     }

@@ -11,6 +11,7 @@
 
 pub mod alerts;
 pub mod demo;
+pub mod health;
 pub mod jobs;
 pub mod lakefile;
 pub mod materialise;

@@ -5,10 +5,17 @@
 //! ```
 //! Absent on purpose: who is told (the configuration names one address), and any second way of telling.
 
+mod sign;
+mod watch;
+mod webhook;
+
 use catalog::{Catalog, NewAlert, Table};
 use chrono::{DateTime, SecondsFormat, Utc};
 use identity::TableName;
 use serde_json::{Value, json};
+
+pub use watch::overdue;
+pub use webhook::{Webhook, WebhookConfig};
 
 /// Something that somebody must know.
 #[derive(Clone, Debug, PartialEq)]

@@ -159,6 +159,18 @@ impl Lakefile {
         self.tables.iter().find(|t| &t.name == name)
     }
 
+    /// The sources that fill a table by themselves, as they are asked: `a`, `c.current`. None for a model's table.
+    pub fn sources_of(&self, table: &TableName) -> Vec<String> {
+        let parts = self.sources.iter().flat_map(|(name, source)| source.parts(name));
+        parts.filter(|(_, fills)| *fills == table).map(|(part, _)| part).collect()
+    }
+
+    /// All sources as they are asked.
+    pub fn parts(&self) -> Vec<String> {
+        let parts = self.sources.iter().flat_map(|(name, source)| source.parts(name));
+        parts.map(|(part, _)| part).collect()
+    }
+
     /// The folder of an area, in the lake's own words.
     pub fn area(&self, kind: &str) -> &str {
         self.areas.get(kind).map_or("raw", String::as_str)

@@ -105,6 +105,17 @@ impl SourceSpec {
         }
     }
 
+    /// What of it is asked by itself, and the table that fills; an archive is asked by a backfill alone.
+    pub fn parts(&self, name: &str) -> Vec<(String, &TableName)> {
+        match self {
+            Self::Weather(w) => {
+                vec![(format!("{name}.current"), &w.hourly), (format!("{name}.forecast"), &w.forecast)]
+            }
+            Self::Events(e) => vec![(name.to_string(), &e.table)],
+            Self::Files(f) => vec![(name.to_string(), &f.table)],
+        }
+    }
+
     /// The tables it fills.
     pub fn tables(&self) -> Vec<&TableName> {
         match self {

@@ -111,10 +111,8 @@ fn job(schedule: &Schedule, planned: DateTime<Utc>, now: DateTime<Utc>) -> NewJo
 
 #[cfg(test)]
 mod tests {
-    use database::testing::Scratch;
-    use serde::Deserialize as _;
-
     use super::*;
+    use database::testing::Scratch;
 
     async fn catalog(scratch: &Scratch) -> Catalog {
         Catalog::open(scratch.connect_again().await, catalog::Config::default()).await.unwrap()
@@ -124,13 +122,10 @@ mod tests {
     async fn two_nodes_make_one_job_of_a_planned_time_and_a_restart_catches_up() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         for scratch in database::testing::each().await {
-            let table = toml::toml! {
-                cron = "15 6 * * *"
-                timezone = "Europe/Rome"
-                run = "a"
-                catch_up = "each"
-            };
-            let spec = ScheduleSpec::deserialize(table).unwrap();
+            let spec: ScheduleSpec = toml::from_str(
+                "cron = \"15 6 * * *\"\ntimezone = \"Europe/Rome\"\nrun = \"a\"\ncatch_up = \"each\"",
+            )
+            .unwrap();
             let mut lakefile = Lakefile::clone(&Lakefile::builtin().unwrap());
             lakefile.schedules.insert("early".into(), spec);
             let began = at("2026-02-01T00:00:00Z");

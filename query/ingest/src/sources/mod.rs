@@ -166,4 +166,4 @@ mod arrivals_tests;
 #[cfg(test)]
 mod nyc;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
