@@ -32,8 +32,8 @@ pub enum Verb {
     Run(RunArgs),
     /// Fills past days of a source from its archive
     Backfill(BackfillArgs),
-    /// Computes every model of the lake anew from its inputs
-    Rebuild(ConfigArgs),
+    /// Computes every model of the lake anew from its inputs, or everything after the raw area
+    Rebuild(RebuildArgs),
     /// Tells what the lake holds, what is late, why, and what to do; ends with 2 when something is
     Status(ConfigArgs),
     /// Customers
@@ -105,6 +105,15 @@ pub struct BackfillArgs {
     /// Last day
     #[arg(long, value_name = "DATE")]
     pub to: NaiveDate,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Args)]
+pub struct RebuildArgs {
+    /// `raw`: empties every table and fills it again from the bytes that came; no server may have the lake
+    #[arg(long, value_name = "AREA", value_parser = ["raw"])]
+    pub from: Option<String>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }

@@ -21,6 +21,7 @@ mod nyc;
 mod object_store;
 mod operator;
 mod readers;
+mod rebuild;
 mod rights;
 mod schedules;
 mod shared;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use catalog::{Job, Outcome, Run};
 use chrono::Utc;
 use engine::Engine;
-use ingest::jobs::{Handler, Pipelines, Runner, RunnerConfig};
+use ingest::jobs::{Handler, Pipelines, REBUILD, Request, Runner, RunnerConfig};
 use ingest::materialise::Materialise;
 use ingest::upload::Uploads;
 
@@ -42,6 +42,28 @@ pub fn pipelines_config() -> RunnerConfig {
 /// The runner of the operator's jobs.
 pub fn pipelines(store: &Store) -> Runner {
     Runner::start(store.catalog.clone(), Pipelines::handlers(&store.arrivals), pipelines_config())
+}
+
+/// Ends what must not be served half done: a rebuild from the raw area that was cut short.
+pub async fn unfinished(store: &Store) -> anyhow::Result<()> {
+    for job in store.catalog.jobs().open_of(REBUILD).await?.iter().filter(|job| Request::is_unfinished(job)) {
+        tracing::warn!(job = %job.id, "a rebuild that was cut short is done again before anybody is served");
+        // The lease of whoever began it may have to run out first.
+        while !Runner::do_one(
+            &store.catalog,
+            Pipelines::handlers(&store.arrivals),
+            pipelines_config(),
+            job.id,
+        )
+        .await?
+        {
+            if store.catalog.jobs().find(job.id).await?.is_none_or(|job| job.status.is_final()) {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Ok(())
 }
 
 /// All handlers of customers' jobs.

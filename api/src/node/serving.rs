@@ -100,6 +100,7 @@ impl Node {
 
     /// Catches up with what the sources left, warms the regions, and says that it is ready.
     pub async fn ready(&mut self, sources: bool) -> anyhow::Result<()> {
+        jobs::unfinished(&self.store).await.context("a rebuild that was cut short")?;
         self.store.arrivals.catch_up(Utc::now()).await.context("sources: catch up")?;
         if let Err(error) = self.app.engine.warm().await {
             tracing::warn!(%error, "the region tables could not be read ahead");

@@ -21,7 +21,7 @@ pub fn backfill(config: &Config, source: &str, days: (NaiveDate, NaiveDate)) -> 
     hand::over(config, &Request::backfill(source, days), None)
 }
 
-/// Computes every model's table anew.
-pub fn rebuild(config: &Config) -> anyhow::Result<()> {
-    hand::over(config, &Request::rebuild(), None)
+/// Computes every model's table anew; with `from_raw` everything after the raw area, which needs the lake alone.
+pub fn rebuild(config: &Config, from_raw: bool) -> anyhow::Result<()> {
+    hand::over(config, &Request::rebuild(from_raw), None)
 }

@@ -30,6 +30,12 @@ pub fn over(config: &Config, request: &Request, key: Option<String>) -> anyhow::
     let config = beside_a_server(config);
     let lakefile = Store::lakefile(&config)?;
     same_lake(&config.lake.state, &lakefile.name)?;
+    if request.needs_the_lake_alone() && hold::take_folders(&config)?.is_none() {
+        return Err(Transient(
+            "a server has the lake, and this work needs it alone: stop the server first".into(),
+        )
+        .into());
+    }
     runtime(2)?.block_on(async {
         let ground = Ground::open(&config).await?;
         let catalog = Catalog::open(ground.db.clone(), catalog_settings(&config)).await.context("catalog")?;
@@ -58,13 +64,21 @@ async fn see_through(config: &Config, jobs: &Jobs, mut job: Job, bar: &Bar) -> a
     while !job.status.is_final() {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
         bar.step(&job.kind, job.percent as u64, 100);
-        match hold::take_folders(config)? {
-            Some(_locks) => do_it(config, jobs, &job, bar).await?,
-            None => tokio::time::sleep(LOOK).await,
+        match is_at_work(&job) {
+            true => tokio::time::sleep(LOOK).await,
+            false => match hold::take_folders(config)? {
+                Some(_locks) => do_it(config, jobs, &job, bar).await?,
+                None => tokio::time::sleep(LOOK).await,
+            },
         }
         job = jobs.find(job.id).await?.context("the job is gone")?;
     }
     Ok(job)
+}
+
+/// Whether a living process has it.
+fn is_at_work(job: &Job) -> bool {
+    job.status == Status::Running && job.lease_until.is_some_and(|until| until >= Utc::now())
 }
 
 /// Does a job in this process, which has the folder.

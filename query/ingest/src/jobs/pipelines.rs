@@ -22,6 +22,9 @@ pub const REBUILD: &str = "rebuild";
 /// The run that is no source and no model.
 pub const MAINTENANCE: &str = "maintenance";
 
+/// What a rebuild of everything begins with.
+const RAW: &str = "raw";
+
 /// How often a job that a verb asked for is begun when the process under it dies: a backfill of years goes on each time.
 const ATTEMPTS: i64 = 100;
 /// Before the second attempt of a scheduled run; twice as long before each further one.
@@ -52,15 +55,31 @@ impl Request {
         Self { kind: BACKFILL, what: source.to_string(), payload }
     }
 
-    /// Every model's table.
-    pub fn rebuild() -> Self {
-        Self { kind: REBUILD, what: "models".into(), payload: json!({"pipeline": "models"}) }
+    /// Every model's table, or everything after the raw area.
+    pub fn rebuild(from_raw: bool) -> Self {
+        let what = if from_raw { RAW } else { "models" };
+        Self { kind: REBUILD, what: what.into(), payload: json!({"pipeline": what}) }
+    }
+
+    /// Whether nobody may be served meanwhile.
+    pub fn needs_the_lake_alone(&self) -> bool {
+        self.what == RAW
     }
 
     /// The job that does it; the same key is the same job.
     pub fn job(&self, key: Option<String>, now: DateTime<Utc>) -> NewJob {
         let new = NewJob::new(self.kind, self.payload.clone(), now);
-        NewJob { key, lane: Some(lane(self.kind, &self.what)), max_attempts: ATTEMPTS, ..new }
+        // Both kinds of rebuild write the same tables.
+        let what = if self.kind == REBUILD { "" } else { &self.what };
+        NewJob { key, lane: Some(lane(self.kind, what)), max_attempts: ATTEMPTS, ..new }
+    }
+
+    /// Whether a job was left behind in the middle of such work.
+    pub fn is_unfinished(job: &Job) -> bool {
+        job.kind == REBUILD
+            && job.payload["pipeline"] == RAW
+            && !job.status.is_final()
+            && job.started_at.is_some()
     }
 
     /// Whether a job with the same key does what is asked for here: it may have been queued by a schedule.
@@ -100,6 +119,7 @@ impl Pipelines {
                 let grains = [Grain::Hour, Grain::Day];
                 Ok(json!(self.arrivals.backfill(name, days, &grains, &progress, now).await?))
             }
+            _ if name == RAW => Ok(json!({"rebuilt": self.arrivals.rebuild_from_raw(&progress, now).await?})),
             _ => Ok(json!({"rebuilt": self.arrivals.rebuild_all(&progress, now).await?})),
         }
     }

@@ -291,7 +291,11 @@ impl Arrivals {
     }
 
     /// Computes a model's table anew, all regions and days.
-    async fn rebuild(&self, name: &str, now: DateTime<Utc>) -> Result<BTreeSet<TableName>, SourceError> {
+    pub(super) async fn rebuild(
+        &self,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeSet<TableName>, SourceError> {
         let table = name.parse::<TableName>().ok().filter(|t| self.0.models.fills(t));
         let table = table.ok_or_else(|| SourceError::Unknown { name: name.to_string() })?;
         let all = Touched::all_days(self.0.places.all().await?);
@@ -327,7 +331,7 @@ impl Arrivals {
         Ok(())
     }
 
-    fn archives(&self, range: Range) -> Vec<Archive> {
+    pub(super) fn archives(&self, range: Range) -> Vec<Archive> {
         let both = [Grain::Day, Grain::Hour];
         let services = self.0.services.values();
         services.flat_map(|service| both.map(|grain| self.archive(service, grain, range))).collect()

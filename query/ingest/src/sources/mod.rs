@@ -17,6 +17,7 @@ mod intake;
 mod marks;
 mod open;
 mod raw;
+mod rebuild;
 mod regions;
 mod schedule;
 mod states;
@@ -165,5 +166,7 @@ pub(crate) fn days_since_epoch(day: NaiveDate) -> i32 {
 mod arrivals_tests;
 #[cfg(test)]
 mod nyc;
+#[cfg(test)]
+mod rebuild_tests;
 #[cfg(test)]
 pub(crate) mod testing;

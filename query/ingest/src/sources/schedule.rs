@@ -76,7 +76,7 @@ impl Arrivals {
     }
 
     /// Up to where a log is in its table; 0 while that cannot be known.
-    async fn landed(&self, name: &str) -> i64 {
+    pub(super) async fn landed(&self, name: &str) -> i64 {
         let last = self.0.catalog.batches().last_position(name).await.ok().flatten();
         last.and_then(|at| at["to"].as_i64()).unwrap_or(0)
     }
