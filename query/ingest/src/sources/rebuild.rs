@@ -77,7 +77,8 @@ impl Arrivals {
                 last = end;
             }
         }
-        past.sort_by(|a, b| (a.batch.published_at, a.batch.n).cmp(&(b.batch.published_at, b.batch.n)));
+        // Where a clock went back, several have the time at which it stood before.
+        past.sort_by_key(|past| (past.batch.published_at, past.batch.began_at, past.batch.n));
         Ok(past)
     }
 

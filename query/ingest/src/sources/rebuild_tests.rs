@@ -93,7 +93,7 @@ async fn a_lake_made_again_from_its_raw_area_is_the_same() {
     let rebuilt = lake.arrivals.rebuild_from_raw(&(), now).await.unwrap();
     assert_eq!(rebuilt.len(), before.len());
     for (table, rows) in all(&lake).await {
-        assert_eq!(rows, before[&table], "{table}");
+        assert!(rows == before[&table], "{table} has other rows than before");
     }
     lake.arrivals.run_once("d", now).await.unwrap();
     assert_eq!(lake.rows("market.events").await.num_rows(), before["market.events"].num_rows() + 1);
