@@ -62,8 +62,7 @@ async fn ask(jobs: &Jobs, request: &Request, key: Option<String>) -> anyhow::Res
 /// Waits for a job's end; where nobody has the folder, does it.
 async fn see_through(config: &Config, jobs: &Jobs, mut job: Job, bar: &Bar) -> anyhow::Result<Job> {
     while !job.status.is_final() {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
-        bar.step(&job.kind, job.percent as u64, 100);
+        show(&job, bar);
         match is_at_work(&job) {
             true => tokio::time::sleep(LOOK).await,
             false => match hold::take_folders(config)? {
@@ -90,7 +89,7 @@ async fn do_it(config: &Config, jobs: &Jobs, job: &Job, bar: &Bar) -> anyhow::Re
     let working = Runner::do_one(&store.catalog, handlers, pipelines_config(), job.id);
     let done = tokio::select! {
         done = working => done?,
-        never = show(jobs, job, bar) => never,
+        never = follow(jobs, job, bar) => never,
     };
     store.ground.db.close().await;
     if !done {
@@ -100,12 +99,16 @@ async fn do_it(config: &Config, jobs: &Jobs, job: &Job, bar: &Bar) -> anyhow::Re
     Ok(())
 }
 
-async fn show(jobs: &Jobs, job: &Job, bar: &Bar) -> bool {
+/// Shows how far a job is, of a hundred.
+fn show(job: &Job, bar: &Bar) {
+    bar.step(&job.kind, job.percent as u64, 100);
+}
+
+async fn follow(jobs: &Jobs, job: &Job, bar: &Bar) -> bool {
     loop {
         tokio::time::sleep(LOOK).await;
         if let Ok(Some(now)) = jobs.find(job.id).await {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
-            bar.step(&now.kind, now.percent as u64, 100);
+            show(&now, bar);
         }
     }
 }

@@ -118,7 +118,6 @@ impl SourceStates {
         const LANDED: &str = "INSERT INTO source_states (source, failures, batch_count, usual_rows) VALUES ($1, 0, 1, $2)
              ON CONFLICT (source) DO UPDATE SET batch_count = source_states.batch_count + 1, usual_rows = excluded.usual_rows";
         let before = self.get(source).await?;
-        #[expect(clippy::cast_precision_loss, reason = "a mean needs no unit digit of 2^53 rows")]
         let rows = rows as f64;
         let usual = before
             .as_ref()

@@ -167,7 +167,6 @@ impl Handler for Pipelines {
 struct Told<'a>(&'a Run);
 
 impl Progress for Told<'_> {
-    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
     fn step(&self, _what: &str, done: u64, of: u64) {
         self.0.progress(100.0 * done as f64 / of.max(1) as f64, 0);
     }

@@ -1,5 +1,6 @@
 //! Sources as the lake's TOML declares them: where they are, which tables they fill, how often they are asked.
 
+use catalog::CatchUp;
 use identity::TableName;
 use serde::Deserialize;
 
@@ -97,7 +98,7 @@ impl SourceSpec {
             Some(_) if every => Err("`every` or `cron`, not both".to_string()),
             Some(cron) => {
                 let timezone = timezone.clone().unwrap_or_else(|| "UTC".to_string());
-                Ok(Some(Times { cron: cron.clone(), timezone, catch_up: Default::default() }))
+                Ok(Some(Times { cron: cron.clone(), timezone, catch_up: CatchUp::default() }))
             }
             None if !every => Err("`every` or `cron` is needed".to_string()),
             None if timezone.is_some() => Err("`timezone` goes with `cron`".to_string()),

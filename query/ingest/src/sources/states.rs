@@ -95,7 +95,6 @@ impl States {
 
 /// Five times more rows than a usual batch has, or a fifth of them, once ten batches have shown what is usual; batches of
 /// fewer than a hundred rows may be of any size.
-#[expect(clippy::cast_precision_loss, reason = "a ratio needs no unit digit of 2^53 rows")]
 fn is_jump(before: &SourceState, rows: u64) -> bool {
     let (rows, usual) = (rows as f64, before.usual_rows);
     before.batch_count >= BATCHES && usual >= LEAST_ROWS && (rows > usual * JUMP || rows * JUMP < usual)
@@ -103,7 +102,67 @@ fn is_jump(before: &SourceState, rows: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::models::Broken;
+    use crate::sources::Touched;
+    use crate::sources::testing::{at, quiet_lake};
+
+    const REGIONS: &str =
+        "region_id,name,country,lon,lat,population\nit-lombardia,Lombardia,IT,9.93,45.57,9976509\n";
+
+    async fn raised(catalog: &Catalog, now: DateTime<Utc>) -> Vec<(String, String)> {
+        let due = catalog.alerts().due(99, Duration::from_secs(999_999), now).await.unwrap();
+        due.into_iter().map(|alert| (alert.kind, alert.subject)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_a_sources_volume_is_raised_and_a_streams_is_not() {
+        let lake = quiet_lake(REGIONS).await;
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let states = States::new(lake.catalog.clone(), names(&["a", "d"]), names(&["d"]));
+        let now = at("2026-03-10T12:00:00Z");
+        for source in ["a", "d"] {
+            for n in 1..=12 {
+                let rows = if n == 11 { 9_000 } else { 1_000 };
+                let (table, touched) = ("source_a.activity".parse().unwrap(), Touched::default());
+                let batch = Landed { source: source.into(), table, n, rows, touched };
+                states.landed(source, &[batch], now).await;
+            }
+        }
+        assert_eq!(raised(&lake.catalog, now).await, [("volume-jump".to_string(), "a".to_string())]);
+    }
+
+    #[tokio::test]
+    async fn a_broken_test_of_a_model_is_raised_once_a_day() {
+        let lake = quiet_lake(REGIONS).await;
+        let states = States::new(lake.catalog.clone(), BTreeSet::new(), BTreeSet::new());
+        let model = || "weather.daily".parse().unwrap();
+        let failed =
+            || ModelError::Test { model: model(), broken: Broken::Unique { key: vec!["day".into()] } };
+        for now in ["2026-03-10T12:00:00Z", "2026-03-10T18:00:00Z", "2026-03-11T12:00:00Z"].map(at) {
+            states.model_failed(&failed(), now).await;
+        }
+        let both = vec![("model-test-failed".to_string(), "weather.daily".to_string()); 2];
+        assert_eq!(raised(&lake.catalog, at("2026-03-11T12:00:00Z")).await, both);
+    }
+
+    #[tokio::test]
+    async fn a_source_is_written_as_well_now_and_then_and_as_failing_at_once() {
+        let lake = quiet_lake(REGIONS).await;
+        let states = States::new(lake.catalog.clone(), BTreeSet::new(), BTreeSet::new());
+        let state = || async { lake.catalog.source_states().get("a").await.unwrap().unwrap() };
+        let (now, well) = (at("2026-03-10T12:00:00Z"), || Ok(Ran::default()));
+        states.note("a", &well(), None, now).await;
+        states.note("a", &well(), None, now + TimeDelta::seconds(2)).await;
+        assert_eq!(state().await.succeeded_at, Some(now));
+        states.note("a", &Err(SourceError::refused("no")), None, now + TimeDelta::seconds(4)).await;
+        assert_eq!((state().await.failures, state().await.succeeded_at), (1, Some(now)));
+        let later = now + TimeDelta::seconds(6);
+        states.note("a", &well(), None, later).await;
+        assert_eq!((state().await.failures, state().await.succeeded_at), (0, Some(later)));
+    }
 
     #[test]
     fn a_jump_is_five_times_what_is_usual() {
