@@ -32,9 +32,9 @@ pub enum Verb {
     Run(RunArgs),
     /// Fills past days of a source from its archive
     Backfill(BackfillArgs),
-    /// Computes every model of the lake anew from its inputs
-    Rebuild(ConfigArgs),
-    /// Tells what the lake holds
+    /// Computes every model of the lake anew from its inputs, or everything after the raw area
+    Rebuild(RebuildArgs),
+    /// Tells what the lake holds, what is late, why, and what to do; ends with 2 when something is
     Status(ConfigArgs),
     /// Customers
     #[command(subcommand)]
@@ -83,11 +83,14 @@ pub struct ConfigArgs {
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// A source (a, b, c, d, history) or a model's table (weather.daily)
+    /// A source (a, b, c, d, history), a model's table (weather.daily) or `maintenance`
     pub name: String,
     /// As if it were that day (UTC)
     #[arg(long, value_name = "DATE")]
     pub r#for: Option<NaiveDate>,
+    /// The same key is the same run: `schedule:NAME:PLANNED` is that of a schedule
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }
@@ -102,6 +105,15 @@ pub struct BackfillArgs {
     /// Last day
     #[arg(long, value_name = "DATE")]
     pub to: NaiveDate,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Args)]
+pub struct RebuildArgs {
+    /// `raw`: empties every table and fills it again from the bytes that came; no server may have the lake
+    #[arg(long, value_name = "AREA", value_parser = ["raw"])]
+    pub from: Option<String>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }

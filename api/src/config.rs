@@ -6,6 +6,7 @@
 //! Unknown keys are refused, wherever they come from. Secrets come from files or the environment, are printed as
 //! `***`, and are refused when they are short or well known.
 
+mod alerts;
 mod listen;
 mod load;
 mod place;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerts::Alerts;
 pub use listen::Listen;
 pub use load::{load, strangers};
 pub use secrets::Hidden;
@@ -51,6 +53,7 @@ pub struct Config {
     pub uploads: Uploads,
     pub cache: CacheConfig,
     pub lake: LakeFile,
+    pub alerts: Alerts,
     pub log: Log,
 }
 
@@ -63,6 +66,7 @@ impl Config {
         self.storage.check()?;
         self.workers.check()?;
         self.cache.check()?;
+        self.alerts.check()?;
         self.log.check()
     }
 }
@@ -75,7 +79,7 @@ mod tests {
     #[test]
     fn the_example_shows_every_default() {
         let text = include_str!("../../deploy/config/lakefront.toml");
-        let skip = ["scratch", "signing_key", "file = ", "redis_url", "[storage.options]"];
+        let skip = ["scratch", "signing_key", "file = ", "webhook", "redis_url", "[storage.options]"];
         let shown: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("# ").or_else(|| line.starts_with('[').then_some(line)))

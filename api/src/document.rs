@@ -20,6 +20,7 @@ use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 
 use crate::problem::{self, Kind, Kind::*};
 use crate::router::Need;
+use identity::Scope;
 
 pub use finish::finish;
 
@@ -117,12 +118,16 @@ pub fn secured(operation: &Operation, need: Need) -> Result<(), String> {
 }
 
 fn requirements(need: Need) -> Vec<SecurityRequirement> {
-    let scopes: Vec<String> = match need {
+    let ways: Vec<Vec<String>> = match need {
         Need::Nothing => return Vec::new(),
-        Need::Known => Vec::new(),
-        Need::Scope(scope) => vec![scope.to_string()],
+        Need::Known => vec![Vec::new()],
+        Need::Scope(scope) => vec![vec![scope.to_string()]],
+        Need::OrAdmin(scope) => vec![vec![scope.to_string()], vec![Scope::Admin.to_string()]],
     };
-    vec![SecurityRequirement::new(BEARER, scopes.clone()), SecurityRequirement::new(API_KEY, scopes)]
+    let both = |scopes: Vec<String>| {
+        [SecurityRequirement::new(BEARER, scopes.clone()), SecurityRequirement::new(API_KEY, scopes)]
+    };
+    ways.into_iter().flat_map(both).collect()
 }
 
 /// The problems that follow from what an operation takes and needs.
@@ -131,7 +136,7 @@ fn common(operation: &Operation, template: &str, need: Need, own: &[Kind]) -> Ve
     if need != Need::Nothing {
         kinds.extend([Unauthenticated, TooManyFailures, DatabaseUnavailable]);
     }
-    if matches!(need, Need::Scope(_)) {
+    if matches!(need, Need::Scope(_) | Need::OrAdmin(_)) {
         kinds.extend([Forbidden, RateLimited]);
     }
     if takes_query(operation) {

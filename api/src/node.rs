@@ -12,5 +12,6 @@ mod store;
 mod upkeep;
 
 pub use ground::{Ground, connect, folder_of, is_transient, words};
+pub use jobs::pipelines_config;
 pub use serving::Node;
-pub use store::Store;
+pub use store::{Store, catalog_settings, same_lake};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use http::Method;
-use identity::Scope;
+use identity::{Scope, Scopes};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -25,6 +25,8 @@ pub enum Need {
     /// Any valid credential.
     Known,
     Scope(Scope),
+    /// This scope for one's own, `admin` for the platform's.
+    OrAdmin(Scope),
 }
 
 /// One row of the page: right, handler, and the problems that are its own (the common ones are added).
@@ -34,6 +36,9 @@ const OPEN: Need = Need::Nothing;
 const KNOWN: Need = Need::Known;
 const READ: Need = Need::Scope(Scope::Read);
 const WRITE: Need = Need::Scope(Scope::Write);
+/// Of jobs: a customer's own, or the platform's.
+const WATCH: Need = Need::OrAdmin(Scope::Read);
+const STEER: Need = Need::OrAdmin(Scope::Write);
 const ADMIN: Need = Need::Scope(Scope::Admin);
 
 const SERIES: &[Kind] =
@@ -130,11 +135,11 @@ fn page() -> Vec<Row> {
         ),
         (READ, routes!(r::analyses::runs::list_runs), &[UnknownAnalysis]),
         // jobs
-        (READ, routes!(r::jobs::list::list_jobs), &[InvalidCursor]),
-        (READ, routes!(r::jobs::get::get_job), &[UnknownJob]),
-        (WRITE, routes!(r::jobs::cancel::cancel_job), &[UnknownJob]),
+        (WATCH, routes!(r::jobs::list::list_jobs), &[InvalidCursor]),
+        (WATCH, routes!(r::jobs::get::get_job), &[UnknownJob]),
+        (STEER, routes!(r::jobs::cancel::cancel_job), &[UnknownJob]),
         (
-            READ,
+            WATCH,
             routes!(r::jobs::result::job_result),
             &[UnknownJob, JobNotFinished, JobFailed, NotAcceptable, LakeUnavailable],
         ),
@@ -184,10 +189,20 @@ pub struct Entry {
 }
 
 impl Need {
+    /// Whether these scopes are enough.
+    pub fn holds(self, scopes: Scopes) -> bool {
+        match self {
+            Need::Nothing | Need::Known => true,
+            Need::Scope(scope) => scopes.contains(scope),
+            Need::OrAdmin(scope) => scopes.contains(scope) || scopes.contains(Scope::Admin),
+        }
+    }
+
     /// The scope in words, for a refusal.
     pub fn scope_name(self) -> String {
         match self {
             Need::Scope(scope) => scope.to_string(),
+            Need::OrAdmin(scope) => format!("{scope}` or `{}", Scope::Admin),
             Need::Known | Need::Nothing => String::new(),
         }
     }

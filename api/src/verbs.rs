@@ -4,6 +4,7 @@ mod arenas;
 pub mod arrive;
 pub mod customer;
 pub mod demo;
+mod hand;
 mod hold;
 pub mod key;
 mod logging;
@@ -43,6 +44,9 @@ pub fn run(verb: Verb) -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("lakefront: {}", node::words(error));
+    if let Some(unwell) = error.downcast_ref::<status::Unwell>() {
+        return unwell.code();
+    }
     let again = error.is::<Transient>() || error.is::<hold::InUse>() || node::is_transient(error);
     if again { ExitCode::from(TRY_AGAIN) } else { ExitCode::FAILURE }
 }
@@ -53,9 +57,9 @@ fn start(verb: Verb) -> anyhow::Result<()> {
         Verb::Serve(args) => serve::run(args),
         Verb::Migrate(args) => serve::migrate(&read(&args)?),
         Verb::Check(args) => serve::check(&read(&args)?),
-        Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for),
+        Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for, args.idempotency_key),
         Verb::Backfill(args) => arrive::backfill(&read(&args.config)?, &args.source, (args.from, args.to)),
-        Verb::Rebuild(args) => arrive::rebuild(&read(&args)?),
+        Verb::Rebuild(args) => arrive::rebuild(&read(&args.config)?, args.from.is_some()),
         Verb::Status(args) => status::run(&read(&args)?),
         Verb::Customer(verb) => customer::run(verb),
         Verb::Key(verb) => key::run(verb),

@@ -85,7 +85,8 @@ class Caller:
                 headers[name] = str(value)
             else:
                 query.update(value if isinstance(value, dict) else {name: value})
-        admin = any("admin" in scopes for need in operation.get("security", []) for scopes in need.values())
+        ways = [scopes for need in operation.get("security", []) for scopes in need.values()]
+        admin = bool(ways) and all("admin" in scopes for scopes in ways)
         headers["Authorization"] = f"Bearer {self.keys['operator' if admin else 'customer']}"
         self.calls += 1
         body = body if body is not None else request(operation)

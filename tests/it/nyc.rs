@@ -57,7 +57,7 @@ fn backfill(app: &TestApp, from: &str, to: &str) {
 }
 
 /// The default lake over the three airports, asking the stub.
-fn with_lake(stack: Stack, stub: &str) -> Options {
+pub fn with_lake(stack: Stack, stub: &str) -> Options {
     let folder = lake(AIRPORTS, |definition| {
         definition
             .replace("https://api.open-meteo.com", stub)

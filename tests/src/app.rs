@@ -66,6 +66,7 @@ pub struct TestApp {
     options: Options,
     child: Option<Child>,
     port: u16,
+    database: String,
 }
 
 #[expect(clippy::panic, reason = "a test without a server has failed")]
@@ -87,8 +88,25 @@ impl TestApp {
             key: String::new(),
             http: fresh_client(),
         };
-        let mut app = Self { url, operator, folder, options, child: None, port };
+        let mut app = Self { url, operator, folder, options, child: None, port, database };
         app.bootstrap();
+        app.resume().await;
+        Some(app)
+    }
+
+    /// A second server on the same database and objects, in a folder of its own and under another name.
+    pub async fn second(&self) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("lakefront-it-").tempdir().ok()?.keep();
+        let key = "signing-key.pem";
+        std::fs::copy(self.folder.join(key), folder.join(key)).ok()?;
+        let (port, mut options) = (free_port(), self.options.clone());
+        options.storage.get_or_insert_with(|| storage_of(&self.options, &self.folder));
+        options.env.push(("LAKEFRONT__SERVER__NODE".into(), "second".into()));
+        write_config(&options, &folder, port, &self.database);
+        let url = format!("http://127.0.0.1:{port}");
+        let operator = Customer { url: url.clone(), ..self.operator.clone() };
+        let database = self.database.clone();
+        let mut app = Self { url, operator, folder, options, child: None, port, database };
         app.resume().await;
         Some(app)
     }
@@ -108,7 +126,8 @@ impl TestApp {
         self.command(arguments).output().unwrap_or_else(|e| panic!("{arguments:?}: {e}"))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A verb of the binary with this server's configuration, to be started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.options.program);
         command.args(arguments).arg("--config").arg(self.folder.join("lakefront.toml"));
         command.envs(self.options.env.clone()).current_dir(&self.folder);
@@ -258,12 +277,17 @@ fn database_url(stack: Stack, folder: &Path) -> Option<String> {
     }
 }
 
-#[expect(clippy::panic, reason = "without a configuration there is no server")]
-fn write_config(options: &Options, folder: &Path, port: u16, database: &str) {
-    let storage = options.storage.clone().unwrap_or_else(|| match options.stack {
+/// The keys of `[storage]`.
+fn storage_of(options: &Options, folder: &Path) -> String {
+    options.storage.clone().unwrap_or_else(|| match options.stack {
         Stack::Memory => "url = \"memory:///\"\n".to_owned(),
         Stack::Sqlite | Stack::Postgres => format!("url = \"file://{}\"\n", folder.join("objects").display()),
-    });
+    })
+}
+
+#[expect(clippy::panic, reason = "without a configuration there is no server")]
+fn write_config(options: &Options, folder: &Path, port: u16, database: &str) {
+    let storage = storage_of(options, folder);
     let lake_file = options.lake_file.as_ref().map(|f| format!("file = {:?}\n", f.display().to_string()));
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\n\n[database]\nurl = {database:?}\nbusy_timeout_ms = 20000\n\n\

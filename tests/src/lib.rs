@@ -10,6 +10,7 @@
 mod answer;
 mod app;
 mod customer;
+mod hook_stub;
 mod postgres;
 mod python;
 mod reaper;
@@ -21,6 +22,7 @@ mod weather_stub;
 pub use answer::{Answer, Problem};
 pub use app::{Options, Stack, TestApp};
 pub use customer::{Customer, Upload};
+pub use hook_stub::{HookCall, HookStub};
 pub use postgres::Postgres;
 pub use python::Python;
 pub use redis::Redis;

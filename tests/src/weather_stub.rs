@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{Query, RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -69,6 +70,10 @@ pub struct WeatherStub {
 struct Served {
     stations: Vec<Station>,
     count: AtomicUsize,
+    /// The queries that were answered, as they came.
+    asked: Mutex<Vec<String>>,
+    /// How long an answer takes.
+    pause: Duration,
 }
 
 type Parameters = Query<HashMap<String, String>>;
@@ -78,7 +83,13 @@ impl WeatherStub {
     /// Serves these stations on a thread of its own until the test process ends.
     /// Errors: no port or no thread is to be had.
     pub fn start(stations: Vec<Station>) -> std::io::Result<Self> {
-        let served = Arc::new(Served { stations, count: AtomicUsize::new(0) });
+        Self::start_slow(stations, Duration::ZERO)
+    }
+
+    /// The same, each answer after a pause.
+    pub fn start_slow(stations: Vec<Station>, pause: Duration) -> std::io::Result<Self> {
+        let (count, asked) = (AtomicUsize::new(0), Mutex::default());
+        let served = Arc::new(Served { stations, count, asked, pause });
         let router = Router::new()
             .route("/v1/forecast", get(answer))
             .route("/v1/archive", get(answer))
@@ -94,14 +105,27 @@ impl WeatherStub {
         Ok(Self { url, requests: served })
     }
 
+    /// The queries that were answered, as they came.
+    pub fn asked(&self) -> Vec<String> {
+        self.requests.asked.lock().map(|asked| asked.clone()).unwrap_or_default()
+    }
+
     /// How many requests were answered.
     pub fn count(&self) -> usize {
         self.requests.count.load(Ordering::Relaxed)
     }
 }
 
-async fn answer(State(served): State<Arc<Served>>, Query(parameters): Parameters) -> Answer {
+async fn answer(
+    State(served): State<Arc<Served>>,
+    RawQuery(query): RawQuery,
+    Query(parameters): Parameters,
+) -> Answer {
+    tokio::time::sleep(served.pause).await;
     served.count.fetch_add(1, Ordering::Relaxed);
+    if let Ok(mut asked) = served.asked.lock() {
+        asked.push(query.unwrap_or_default());
+    }
     let list = |name: &str| -> Vec<f64> {
         parameters.get(name).map(String::as_str).unwrap_or_default().split(',').flat_map(str::parse).collect()
     };

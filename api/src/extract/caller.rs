@@ -28,6 +28,10 @@ pub struct Known;
 pub struct Read;
 /// Changing what is the caller's own.
 pub struct Write;
+/// Seeing one's own jobs, or the platform's.
+pub struct Watch;
+/// Ending them.
+pub struct Steer;
 /// Operating the platform.
 pub struct Admin;
 
@@ -39,6 +43,12 @@ impl Right for Read {
 }
 impl Right for Write {
     const NEED: Need = Need::Scope(Scope::Write);
+}
+impl Right for Watch {
+    const NEED: Need = Need::OrAdmin(Scope::Read);
+}
+impl Right for Steer {
+    const NEED: Need = Need::OrAdmin(Scope::Write);
 }
 impl Right for Admin {
     const NEED: Need = Need::Scope(Scope::Admin);
@@ -108,9 +118,7 @@ impl<R: Right> FromRequestParts<App> for Caller<R> {
                 entry.template
             )));
         }
-        if let Need::Scope(scope) = entry.need
-            && !principal.scopes.contains(scope)
-        {
+        if !entry.need.holds(principal.scopes) {
             note_denial(app, &principal, &trail).await;
             let detail = format!("the scope `{}` is needed", entry.need.scope_name());
             return Err(Problem::because(Kind::Forbidden, detail));

@@ -15,6 +15,7 @@ use http::HeaderValue;
 use ingest::jobs::{Runner, RunnerConfig};
 use ingest::materialise::Materialise;
 use ingest::recovery::Recovery;
+use ingest::schedules::Clock;
 use ingest::upload::{DecodeCaps, Uploads, UploadsConfig};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
@@ -43,6 +44,8 @@ pub struct Node {
     pub store: Store,
     front: Arc<Front>,
     runner: Runner,
+    /// Of the operator's jobs: long ones do not keep customers' waiting.
+    pipelines: Option<Runner>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
     limits: Limits,
@@ -83,8 +86,10 @@ impl Node {
         });
         let front = Arc::new(front(config, &store, router.with_state(app.clone()))?);
         let stop = CancellationToken::new();
-        let tasks = upkeep::start(&store, recovery, &stop);
-        Ok(Self { app, store, front, runner, tasks, stop, limits: transport(config) })
+        let mut tasks = upkeep::start(&store, recovery, &stop);
+        tasks.spawn(held(upkeep::alerts(&store, &config.alerts, &stop)?));
+        let limits = transport(config);
+        Ok(Self { app, store, front, runner, pipelines: None, tasks, stop, limits })
     }
 
     /// Listens and answers from now on, in a task. Errors: the address is taken after all.
@@ -96,12 +101,16 @@ impl Node {
 
     /// Catches up with what the sources left, warms the regions, and says that it is ready.
     pub async fn ready(&mut self, sources: bool) -> anyhow::Result<()> {
+        jobs::unfinished(&self.store).await.context("a rebuild that was cut short")?;
         self.store.arrivals.catch_up(Utc::now()).await.context("sources: catch up")?;
         if let Err(error) = self.app.engine.warm().await {
             tracing::warn!(%error, "the region tables could not be read ahead");
         }
+        self.pipelines = Some(jobs::pipelines(&self.store));
         if sources {
             self.tasks.spawn(held(self.store.arrivals.start(&self.stop)));
+            let clock = Clock::open(&self.store.lakefile, self.store.catalog.clone(), Utc::now()).await;
+            self.tasks.spawn(clock.context("schedules")?.tick(self.stop.clone()));
         }
         self.app.readiness.set(true);
         Ok(())
@@ -124,6 +133,9 @@ impl Node {
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(self.limits.grace + Duration::from_secs(2), ended).await;
         self.runner.stop().await;
+        if let Some(pipelines) = self.pipelines {
+            pipelines.stop().await;
+        }
         self.front.log.flush();
         if let Err(error) = self.app.auth.close().await {
             tracing::warn!(%error, "when keys were last used could not be noted");

@@ -100,7 +100,7 @@ impl Store {
 
 /// Remembers the lake's name beside its sources, and refuses another one: the tables of one lake would get the regions
 /// and sources of the other.
-fn same_lake(state: &Path, name: &str) -> anyhow::Result<()> {
+pub fn same_lake(state: &Path, name: &str) -> anyhow::Result<()> {
     let file = state.join("lake-name");
     let before = match std::fs::read_to_string(&file) {
         Ok(before) => before,
@@ -137,7 +137,7 @@ fn absolute(path: &str) -> anyhow::Result<PathBuf> {
     std::fs::canonicalize(path).with_context(|| format!("storage: {path}"))
 }
 
-fn catalog_settings(config: &Config) -> catalog::Config {
+pub fn catalog_settings(config: &Config) -> catalog::Config {
     let retention = TimeDelta::days(i64::from(config.queries.retention_days));
     catalog::Config { owner: Owner::new(&config.server.node), retention, ..catalog::Config::default() }
 }

@@ -5,14 +5,20 @@ pub mod get;
 pub mod list;
 pub mod result;
 
-use identity::{JobId, WorkspaceId};
+use identity::{JobId, Principal, Scope};
 
 use crate::problem::{Kind, Problem};
 use crate::state::App;
 
-/// The caller's job of that id. Errors: `unknown-job`, also for another's.
-async fn find(app: &App, workspace: WorkspaceId, id: JobId) -> Result<catalog::Job, Problem> {
-    app.catalog.jobs().get(workspace, id).await?.ok_or_else(|| unknown(id))
+/// The job of that id: the caller's own, or the platform's for an operator. Errors: `unknown-job`, also for another's.
+async fn find(app: &App, caller: &Principal, id: JobId) -> Result<catalog::Job, Problem> {
+    let jobs = app.catalog.jobs();
+    let own = if caller.may(Scope::Read) { jobs.get(caller.workspace, id).await? } else { None };
+    match own {
+        None if caller.may(Scope::Admin) => jobs.get_platform(id).await?,
+        own => own,
+    }
+    .ok_or_else(|| unknown(id))
 }
 
 fn unknown(id: JobId) -> Problem {

@@ -1,22 +1,16 @@
 //! `run`, `backfill` and `rebuild`: the write path of the sources, once.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use ingest::sources::SourceError;
-use ingest::sources::weather::Grain;
-use serde_json::json;
+use chrono::NaiveDate;
+use ingest::jobs::Request;
 
 use crate::config::Config;
-use crate::node::Store;
-use crate::verbs::progress::Bar;
-use crate::verbs::{Transient, print, runtime};
+use crate::verbs::hand;
 
-/// Lands what a source has now, or computes a model anew; `day` stands for now.
-pub fn run(config: &Config, name: &str, day: Option<NaiveDate>) -> anyhow::Result<()> {
-    let now = day.map_or_else(Utc::now, end_of);
-    with_store(config, async |store| {
-        let ran = store.arrivals.run_once(name, now).await.map_err(|error| known(store, told(error)))?;
-        print(&ran)
-    })
+/// Lands what a source has now, or computes a model anew; `day` stands for now. The same key is the same run.
+pub fn run(config: &Config, name: &str, day: Option<NaiveDate>, key: Option<String>) -> anyhow::Result<()> {
+    // The market's history is called by its short name too.
+    let name = if name == "history" { "market_history" } else { name };
+    hand::over(config, &Request::run(name, day), key)
 }
 
 /// Fills days from a source's archive, hours and days.
@@ -24,66 +18,10 @@ pub fn backfill(config: &Config, source: &str, days: (NaiveDate, NaiveDate)) -> 
     if days.0 > days.1 {
         anyhow::bail!("--from is after --to");
     }
-    with_store(config, async |store| {
-        let bar = Bar::new();
-        let grains = [Grain::Hour, Grain::Day];
-        let ran = store.arrivals.backfill(source, days, &grains, &bar, Utc::now()).await;
-        let ran = ran.map_err(|error| known(store, told(error)))?;
-        bar.finish();
-        print(&ran)
-    })
+    hand::over(config, &Request::backfill(source, days), None)
 }
 
-/// Computes every model's table anew.
-pub fn rebuild(config: &Config) -> anyhow::Result<()> {
-    with_store(config, async |store| {
-        let mut tables = Vec::new();
-        for model in &store.lakefile.models {
-            let ran = store.arrivals.run_once(&model.table.to_string(), Utc::now()).await.map_err(told)?;
-            tables.extend(ran.models);
-        }
-        print(&json!({"rebuilt": tables}))
-    })
-}
-
-fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let config = beside_a_server(config);
-    runtime(2)?.block_on(async {
-        let store = Store::open(&config, Store::lakefile(&config)?).await?;
-        store.arrivals.catch_up(Utc::now()).await.map_err(told)?;
-        let done = work(&store).await;
-        store.ground.db.close().await;
-        done
-    })
-}
-
-/// The same under a name of its own: a process of the server's name would count as its successor, and the server's
-/// recovery would clear this one's open writes.
-fn beside_a_server(config: &Config) -> Config {
-    let mut config = config.clone();
-    config.server.node = format!("{}-cli-{}", config.server.node, std::process::id());
-    config
-}
-
-fn told(error: SourceError) -> anyhow::Error {
-    if error.is_transient() {
-        return Transient(error.to_string()).into();
-    }
-    error.into()
-}
-
-/// Adds the names there are to the refusal of one there is not.
-fn known(store: &Store, error: anyhow::Error) -> anyhow::Error {
-    if !matches!(error.downcast_ref(), Some(SourceError::Unknown { .. })) {
-        return error;
-    }
-    let sources: Vec<&str> = store.lakefile.sources.keys().map(String::as_str).collect();
-    let models: Vec<String> = store.lakefile.models.iter().map(|model| model.table.to_string()).collect();
-    anyhow::anyhow!("{error}; sources: {}; models: {}", sources.join(", "), models.join(", "))
-}
-
-/// The last moment of a UTC day, or now for today.
-fn end_of(day: NaiveDate) -> DateTime<Utc> {
-    let next = day.succ_opt().unwrap_or(day).and_time(NaiveTime::MIN).and_utc();
-    next.min(Utc::now())
+/// Computes every model's table anew; with `from_raw` everything after the raw area, which needs the lake alone.
+pub fn rebuild(config: &Config, from_raw: bool) -> anyhow::Result<()> {
+    hand::over(config, &Request::rebuild(from_raw), None)
 }

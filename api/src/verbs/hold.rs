@@ -1,7 +1,7 @@
 //! What one server has for itself: its folders and its address. Both are taken before anything is made or loaded, and
 //! the system takes them back however the process ends.
 //!
-//! Verbs that run beside a server take neither.
+//! Verbs that work in a lake take its folders for as long as they do; beside a server they hand their work to it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -53,6 +53,28 @@ pub async fn take(config: &Config) -> anyhow::Result<(Door, Locks)> {
     Ok((door, locks))
 }
 
+/// Takes the folders for a verb; `None` while a server, or another verb, has them.
+/// Errors: a folder cannot be made.
+pub fn take_folders(config: &Config) -> anyhow::Result<Option<Locks>> {
+    let mut locks = Locks::default();
+    for folder in folders(config) {
+        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let folder = std::fs::canonicalize(&folder).with_context(|| folder.display().to_string())?;
+        if let Entry::Vacant(place) = locks.0.entry(folder) {
+            let mut file = open(place.key())?;
+            match file.try_lock() {
+                Ok(()) => {
+                    let _ = sign(&mut file);
+                    place.insert(file);
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error).context("lock a folder"),
+            }
+        }
+    }
+    Ok(Some(locks))
+}
+
 /// The folder of an SQLite catalog, and that of the sources' own state. A database of many nodes needs no lock.
 fn folders(config: &Config) -> Vec<PathBuf> {
     folder_of(config.database.url.reveal()).into_iter().chain([config.lake.state.clone()]).collect()
@@ -71,9 +93,7 @@ impl Locks {
 }
 
 async fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join(FILE);
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = opened.with_context(|| format!("open {}", path.display()))?;
+    let mut file = open(folder)?;
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => {
@@ -82,11 +102,17 @@ async fn lock(folder: &Path) -> anyhow::Result<File> {
             }
             Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
             Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("lock {}", path.display()));
+                return Err(error).with_context(|| format!("lock {}", folder.display()));
             }
         }
     }
     Err(InUse { folder: folder.display().to_string(), user: user(&mut file) }.into())
+}
+
+fn open(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join(FILE);
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    opened.with_context(|| format!("open {}", path.display()))
 }
 
 /// Writes who holds the lock.
@@ -108,6 +134,13 @@ fn user(file: &mut File) -> String {
 mod tests {
     use super::*;
 
+    fn config_of(folder: &Path) -> Config {
+        let mut config = Config::default();
+        config.database.url = crate::config::Hidden::new("postgres://x@localhost/y".into());
+        config.lake.state = folder.to_owned();
+        config
+    }
+
     #[tokio::test]
     async fn a_folder_is_held_once_and_free_again_with_the_value() {
         let folder = tempfile::tempdir().unwrap();
@@ -120,7 +153,9 @@ mod tests {
             refused.to_string().ends_with(&format!("in use by process {}", std::process::id())),
             "{refused}"
         );
+        assert!(take_folders(&config_of(folder.path())).unwrap().is_none());
         drop(locks);
+        assert!(take_folders(&config_of(folder.path())).unwrap().is_some());
         Locks::default().add(folder.path()).await.unwrap();
     }
 }

@@ -1,59 +1,110 @@
-//! `status`: what the lake holds and how fresh it is; a table for people, JSON for programs.
+//! `status`: what the lake holds, what is late against its promise, why, and what to do; tables for people, JSON for programs.
 #![expect(clippy::print_stdout, reason = "the answer of the verb")]
 
 use std::io::IsTerminal;
+use std::process::ExitCode;
 
 use anyhow::Context;
-use catalog::{Catalog, Table};
+use catalog::Catalog;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use ingest::health::{Facts, Health, SourceHealth, TableHealth};
+use serde::Serialize;
 
 use crate::config::Config;
-use crate::node::Ground;
+use crate::node::{Ground, Store};
 use crate::verbs::{print, runtime};
 
-/// Prints the platform's tables and the number of customers.
+/// The exit code of a lake that is not well; 1 is a status that could not be told.
+const UNWELL: u8 = 2;
+
+/// Something is late or fails; what, stands on standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("not all is well")]
+pub struct Unwell;
+
+impl Unwell {
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(UNWELL)
+    }
+}
+
+/// What is printed for programs.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    health: &'a Health,
+    customers: usize,
+}
+
+/// Prints how the lake fares. Errors: [`Unwell`] where something is late or fails.
 pub fn run(config: &Config) -> anyhow::Result<()> {
+    let lakefile = Store::lakefile(config)?;
     runtime(1)?.block_on(async {
         let ground = Ground::open(config).await?;
         let catalog =
             Catalog::open(ground.db.clone(), catalog::Config::default()).await.context("catalog")?;
         let customers = ground.auth.list_customers().await?.len();
-        let (moment, now) = (catalog.moment(), Utc::now());
-        let tables = moment.platform_tables();
-        if std::io::stdout().is_terminal() {
-            println!("{}\n\ncustomers: {customers}", aligned(tables.iter().map(|table| line(table, now))));
-        } else {
-            let tables: Vec<Value> = tables.iter().map(|table| entry(table, now)).collect();
-            print(&json!({"tables": tables, "customers": customers}))?;
-        }
+        let health = Facts::read(&catalog).await.context("catalog")?.assess(&lakefile, Utc::now());
         ground.db.close().await;
-        Ok(())
+        if std::io::stdout().is_terminal() {
+            println!("{}\ncustomers: {customers}", words(&health));
+        } else {
+            print(&Told { health: &health, customers })?;
+        }
+        if health.well { Ok(()) } else { Err(Unwell.into()) }
     })
 }
 
-fn entry(table: &Table, now: DateTime<Utc>) -> Value {
-    json!({"table": table.name, "version": table.version, "rows": table.rows, "bytes": table.bytes,
-           "updated_at": table.updated_at, "overdue": table.overdue(now)})
+fn words(health: &Health) -> String {
+    let mut text = aligned(
+        ["table", "version", "rows", "bytes", "updated at", ""],
+        health.tables.iter().map(table_line),
+    );
+    text += "\n\n";
+    text += &aligned(["source", "failures", "", "", "last well", ""], health.sources.iter().map(source_line));
+    text += "\n";
+    let late = health.tables.iter().filter(|table| table.overdue);
+    let late = late.map(|table| (table.table.to_string(), &table.why, &table.todo));
+    let failing = health.sources.iter().filter(|source| source.failures > 0);
+    for (name, why, todo) in
+        late.chain(failing.map(|source| (source.source.clone(), &source.why, &source.todo)))
+    {
+        let told = |text: &Option<String>| text.clone().unwrap_or_default();
+        text += &format!("\n{name}: {}\n  -> {}\n", told(why), told(todo));
+    }
+    for letter in &health.dead_letters {
+        let error = letter.error.as_deref().unwrap_or_default();
+        text += &format!("\nnot told: {} ({} attempts, {error})\n", letter.detail, letter.attempts);
+    }
+    text
 }
 
 type Line = [String; 6];
 
-fn line(table: &Table, now: DateTime<Utc>) -> Line {
+fn table_line(table: &TableHealth) -> Line {
     [
-        table.name.to_string(),
+        table.table.to_string(),
         table.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
         table.rows.to_string(),
         table.bytes.to_string(),
-        table.updated_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        if table.overdue(now) { "overdue".to_owned() } else { String::new() },
+        instant(table.updated_at),
+        if table.overdue { "overdue".to_owned() } else { String::new() },
     ]
 }
 
+fn source_line(source: &SourceHealth) -> Line {
+    let well = source.succeeded_at.map_or_else(|| "-".to_owned(), instant);
+    let state = if source.well { String::new() } else { "failing".to_owned() };
+    [source.source.clone(), source.failures.to_string(), String::new(), String::new(), well, state]
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// Columns under their heads; numbers to the right.
-fn aligned(lines: impl Iterator<Item = Line>) -> String {
-    let head = ["table", "version", "rows", "bytes", "updated at", ""].map(str::to_owned);
-    let all: Vec<Line> = [head].into_iter().chain(lines).collect();
+fn aligned(head: [&str; 6], lines: impl Iterator<Item = Line>) -> String {
+    let all: Vec<Line> = [head.map(str::to_owned)].into_iter().chain(lines).collect();
     let widths: [usize; 6] =
         std::array::from_fn(|n| all.iter().map(|line| line[n].chars().count()).max().unwrap_or(0));
     let one = |line: &Line| {
@@ -73,7 +124,7 @@ mod tests {
     #[test]
     fn columns_stand_under_their_heads() {
         let row = ["weather.daily", "12", "1500", "9", "2026-01-31T00:00:00Z", "overdue"].map(str::to_owned);
-        let text = aligned([row].into_iter());
+        let text = aligned(["table", "version", "rows", "bytes", "updated at", ""], [row].into_iter());
         let starts: Vec<_> = text.lines().map(|line| line.find("20").or(line.find("updated"))).collect();
         assert_eq!(starts[0], starts[1], "{text}");
         assert!(text.contains("     12  1500      9"), "{text}");

@@ -9,6 +9,7 @@
 //! The Delta log is the truth of a table's content; this crate is the truth of its name and of its visible version.
 //! Absent on purpose: anything that opens the lake, and any rule of rights beyond "the workspace is the first argument".
 
+mod alerts;
 mod analyses;
 mod batches;
 mod error;
@@ -23,6 +24,8 @@ mod platform;
 mod publish;
 mod register;
 mod removals;
+mod schedules;
+mod source_states;
 mod sql;
 mod table;
 #[cfg(test)]
@@ -37,6 +40,7 @@ use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use database::Db;
 
+pub use alerts::{Alert, Alerts, NewAlert};
 pub use analyses::{Put, PutAnalysis};
 pub use batches::{Batch, Batches};
 pub use error::Error;
@@ -49,6 +53,8 @@ pub use platform::{Moment, Platform, Stamp};
 pub use publish::{Answer, BatchMark, JobOutcome, Publish, Touched};
 pub use register::NewPlatformTable;
 pub use removals::Removal;
+pub use schedules::{CatchUp, Schedule, Schedules};
+pub use source_states::{SourceState, SourceStates};
 pub use table::{Column, Kind, Table, UnknownKind};
 pub use upkeep::{FINE, Upkeep};
 pub use versions::{Rejects, VersionRow};
@@ -129,5 +135,20 @@ impl Catalog {
     /// How far each source has come.
     pub fn batches(&self) -> Batches {
         Batches::new(self.db.clone())
+    }
+
+    /// What runs by the clock.
+    pub fn schedules(&self) -> Schedules {
+        Schedules::new(self.db.clone())
+    }
+
+    /// How each source fares.
+    pub fn source_states(&self) -> SourceStates {
+        SourceStates::new(self.db.clone())
+    }
+
+    /// Whom to tell of what.
+    pub fn alerts(&self) -> Alerts {
+        Alerts::new(self.db.clone())
     }
 }

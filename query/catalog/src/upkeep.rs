@@ -21,6 +21,7 @@ pub struct Upkeep {
     pub versions: u64,
     pub intents: u64,
     pub jobs: u64,
+    pub alerts: u64,
     pub answers: u64,
     pub batches: u64,
     /// Deleted tables whose place in the lake is empty.
@@ -34,6 +35,7 @@ impl Catalog {
             versions: self.forget_versions(now).await? + self.thin_versions(now).await?,
             intents: self.forget_intents(now).await?,
             jobs: self.forget_jobs(now).await?,
+            alerts: self.alerts().forget(now - self.config.job_history).await?,
             answers: self.forget_answers(now).await?,
             batches: self.forget_batches(now).await?,
             tables: self.forget_tables().await?,
@@ -82,11 +84,13 @@ impl Catalog {
         Ok(on!(self.db, |pool| sqlx::query(FORGET).bind(instant(now)).run(pool))?)
     }
 
-    /// The last published batch of a source stays: it is where the source goes on.
+    /// The last published batch of a source stays: it is where the source goes on. So do those that name raw objects, which
+    /// are made again from them when the later areas are; a log's are not, its events have files of their own.
     async fn forget_batches(&self, now: DateTime<Utc>) -> Result<u64, Error> {
-        const FORGET: &str = "DELETE FROM batches WHERE published_at < $1
+        const FORGET: &str = r#"DELETE FROM batches WHERE published_at < $1
+             AND (CAST(objects AS TEXT) = '[]' OR CAST(objects AS TEXT) LIKE '{"log"%')
              AND EXISTS (SELECT 1 FROM batches b WHERE b.source = batches.source AND b.n > batches.n
-                         AND b.published_at IS NOT NULL)";
+                         AND b.published_at IS NOT NULL)"#;
         let horizon = instant(now - self.config.job_history);
         Ok(on!(self.db, |pool| sqlx::query(FORGET).bind(horizon).run(pool))?)
     }
@@ -177,8 +181,16 @@ mod tests {
                 node.batches().done("d", n, minute(n)).await.unwrap();
             }
             node.batches().begin("d", 4, &json!(4), &json!([]), minute(4)).await.unwrap();
-            assert_eq!(node.upkeep(minute(month)).await.unwrap().batches, 2);
+            for (source, objects) in [("e", json!({"log": {"from": 1}})), ("f", json!([{"path": "raw/f/1"}]))]
+            {
+                for n in 1..=2 {
+                    node.batches().begin(source, n, &json!(n), &objects, minute(n)).await.unwrap();
+                    node.batches().done(source, n, minute(n)).await.unwrap();
+                }
+            }
+            assert_eq!(node.upkeep(minute(month)).await.unwrap().batches, 3);
             assert_eq!(node.batches().last_position("d").await.unwrap(), Some(json!(3)));
+            assert_eq!(node.batches().after("f", 0, 9).await.unwrap().len(), 2);
             assert_eq!(node.batches().open("d").await.unwrap().len(), 1);
         }
     }

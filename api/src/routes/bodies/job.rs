@@ -21,8 +21,14 @@ use crate::problem::{self, Kind, Problem};
     "problem": null, "created_at": "2026-02-01T06:00:00Z", "ended_at": "2026-02-01T06:00:01Z"}))]
 pub struct Job {
     pub id: String,
-    /// `sql`, `upload` or `materialise`.
+    /// `sql`, `upload` or `materialise`; of the platform's own `run`, `backfill` or `rebuild`.
     pub kind: String,
+    /// What the platform's own job is about: a source, a model's table, or `maintenance`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// The time a schedule planned it for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_at: Option<DateTime<Utc>>,
     #[schema(value_type = JobStatus)]
     pub status: &'static str,
     pub progress: Progress,
@@ -65,6 +71,8 @@ impl From<&catalog::Job> for Job {
         Self {
             id: job.id.to_string(),
             kind: job.kind.clone(),
+            pipeline: own(job, "pipeline").map(str::to_owned),
+            planned_at: own(job, "planned_at").and_then(|text| text.parse().ok()),
             status: job.status.as_str(),
             progress: Progress { percent: job.percent, rows: job.rows },
             result: (job.status == Status::Succeeded).then(|| result(job)),
@@ -74,6 +82,11 @@ impl From<&catalog::Job> for Job {
             ended_at: job.ended_at,
         }
     }
+}
+
+/// A text of the payload of one of the platform's own jobs.
+fn own<'a>(job: &'a catalog::Job, key: &str) -> Option<&'a str> {
+    job.payload.get(key).filter(|_| job.workspace.is_none())?.as_str()
 }
 
 impl Job {

@@ -2,11 +2,11 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use identity::JobId;
+use identity::{JobId, Scope};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Caller, Query, Read};
+use crate::extract::{Caller, Query, Watch};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{Job, List};
 use crate::state::App;
@@ -46,13 +46,20 @@ impl Page {
 }
 
 /// The caller's jobs, newest first
+///
+/// An operator sees the platform's own among them: runs of sources and models, backfills, rebuilds.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(Page), responses((status = 200, body = List<Job>)))]
 pub async fn list_jobs(
-    caller: Caller<Read>,
+    caller: Caller<Watch>,
     State(app): State<App>,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let limit = page.limit()?;
-    let jobs = app.catalog.jobs().list(caller.workspace(), limit + 1, page.before()?).await?;
+    let (jobs, own, before) = (app.catalog.jobs(), caller.workspace(), page.before()?);
+    let may = |scope| caller.principal.may(scope);
+    let jobs = match may(Scope::Admin) {
+        true => jobs.list_platform(may(Scope::Read).then_some(own), limit + 1, before).await?,
+        false => jobs.list(own, limit + 1, before).await?,
+    };
     Ok(page.of(jobs, limit))
 }

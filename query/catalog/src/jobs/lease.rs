@@ -20,6 +20,31 @@ macro_rules! due {
     };
 }
 
+/// No other job of its lane is at work.
+macro_rules! free {
+    () => {
+        "(j.lane IS NULL OR NOT EXISTS (SELECT 1 FROM jobs r WHERE r.lane = j.lane AND r.status = 'running' AND r.id <> j.id))"
+    };
+}
+
+/// Takes one job, if it is due and its lane is free.
+macro_rules! take_text {
+    () => {
+        concat!(
+            "UPDATE jobs SET status = 'running', attempts = attempts + 1, lease_owner = $3, lease_until = $4,
+                 started_at = COALESCE(started_at, $1), problem = NULL
+             WHERE id = (SELECT j.id FROM jobs j WHERE ",
+            due!(),
+            " AND j.id = $2
+                 AND j.attempts < j.max_attempts AND NOT j.cancel_requested AND ",
+            free!(),
+            ")
+             RETURNING ",
+            job_columns!()
+        )
+    };
+}
+
 macro_rules! peek_text {
     ($database:ident) => {
         concat!(
@@ -40,7 +65,7 @@ macro_rules! claim_text {
                  started_at = COALESCE(started_at, $1), problem = NULL
              WHERE id = (SELECT j.id FROM jobs j WHERE ", due!(), "
                  AND j.kind IN (SELECT value FROM ", elements!($database, "$2"), ")
-                 AND j.attempts < j.max_attempts AND NOT j.cancel_requested
+                 AND j.attempts < j.max_attempts AND NOT j.cancel_requested AND ", free!(), "
                  ORDER BY (SELECT COUNT(*) FROM jobs r WHERE r.workspace_id = j.workspace_id AND r.status = 'running'),
                      j.run_at, j.id
                  LIMIT 1", $lock, ")
@@ -63,17 +88,45 @@ impl Jobs {
             return Ok(None);
         }
         self.bury(now).await?;
+        self.leave_lanes(now).await?;
         let sql = match self.db.kind() {
             Kind::Sqlite => claim_text!(sqlite, ""),
             Kind::Postgres => claim_text!(postgres, " FOR UPDATE OF j SKIP LOCKED"),
         };
-        let row: Option<JobRow> = on!(self.db, |pool| sqlx::query_as(sql)
+        taken(on!(self.db, |pool| sqlx::query_as(sql)
             .bind(instant(now))
             .bind(Json(kinds))
             .bind(owner.to_string())
             .bind(lease_end(now, lease))
-            .fetch_optional(pool))?;
-        Ok(row.map(Job::from))
+            .fetch_optional(pool)))
+    }
+
+    /// Takes this very job, under a lease; `None` while another runs it or one of its lane, and when it has ended.
+    /// Errors: [`Error::Database`].
+    pub async fn take(
+        &self,
+        id: JobId,
+        owner: &Owner,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Job>, Error> {
+        self.bury(now).await?;
+        self.leave_lanes(now).await?;
+        taken(on!(self.db, |pool| sqlx::query_as(take_text!())
+            .bind(instant(now))
+            .bind(id.as_uuid())
+            .bind(owner.to_string())
+            .bind(lease_end(now, lease))
+            .fetch_optional(pool)))
+    }
+
+    /// Puts back what dead processes held, so that it does not bar its lane. Errors: [`Error::Database`].
+    async fn leave_lanes(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        const LEAVE: &str =
+            "UPDATE jobs SET status = 'queued', lease_owner = NULL, lease_until = NULL, percent = 0
+             WHERE lane IS NOT NULL AND status = 'running' AND lease_until < $1";
+        on!(self.db, |pool| sqlx::query(LEAVE).bind(instant(now)).run(pool))?;
+        Ok(())
     }
 
     /// A look that writes nothing, so that an idle runner does not hold up writers.
@@ -210,6 +263,14 @@ impl Jobs {
             .bind(instant(now))
             .run(pool))?;
         Ok(retried == 1)
+    }
+}
+
+/// A job that was claimed. Two nodes that claim two jobs of a lane at once: the schema lets one of them, the other finds nothing.
+fn taken(row: Result<Option<JobRow>, database::Error>) -> Result<Option<Job>, Error> {
+    match row {
+        Err(database::Error::Constraint { name }) if name == "jobs_lane" => Ok(None),
+        row => Ok(row?.map(Job::from)),
     }
 }
 

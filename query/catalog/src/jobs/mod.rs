@@ -100,6 +100,8 @@ pub struct NewJob {
     pub payload: Value,
     /// The same key, within a workspace or the platform, is the same job.
     pub key: Option<String>,
+    /// Of the jobs of one lane one runs at a time, whichever node holds it.
+    pub lane: Option<String>,
     pub principal: Value,
     /// Not before.
     pub run_at: DateTime<Utc>,
@@ -116,6 +118,7 @@ impl NewJob {
             kind: kind.into(),
             payload,
             key: None,
+            lane: None,
             principal: Value::Null,
             run_at: now,
             max_attempts: 3,

@@ -11,6 +11,19 @@ use super::{Job, JobRow, Jobs, NewJob, Status, job_columns, jobs, lease_end};
 use crate::sql::storable;
 use crate::{Error, Owner};
 
+/// The cancellation of a job whose owner `$whose` names.
+macro_rules! cancel_text {
+    ($whose:literal) => {
+        concat!(
+            "UPDATE jobs SET
+                 cancel_requested = CASE WHEN status IN ('queued', 'running') THEN TRUE ELSE cancel_requested END,
+                 ended_at = CASE WHEN status = 'queued' THEN $2 ELSE ended_at END,
+                 status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END
+             WHERE id = $1 AND ", $whose, " RETURNING ", job_columns!()
+        )
+    };
+}
+
 /// A job with the highest id of all: where a list begins.
 const LAST: uuid::Uuid = uuid::Uuid::max();
 
@@ -43,8 +56,8 @@ impl Jobs {
         // The update that changes nothing makes `RETURNING` give the row that is there.
         const ADD: &str = concat!(
             "INSERT INTO jobs (id, workspace_id, table_id, unique_key, kind, payload, principal, status, attempts, max_attempts,
-                 percent, row_count, cancel_requested, run_at, created_at, started_at, lease_owner, lease_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, FALSE, $11, $12, $13, $14, $15)
+                 percent, row_count, cancel_requested, run_at, created_at, started_at, lease_owner, lease_until, lane)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, FALSE, $11, $12, $13, $14, $15, $16)
              ON CONFLICT (unique_key) DO UPDATE SET unique_key = excluded.unique_key
              RETURNING ", job_columns!()
         );
@@ -65,6 +78,7 @@ impl Jobs {
             .bind(lease.map(|_| instant(now)))
             .bind(lease.map(|(owner, _)| owner.to_string()))
             .bind(lease.map(|(_, until)| until))
+            .bind(&new.lane)
             .fetch_one(pool))?;
         Ok(row.into())
     }
@@ -131,6 +145,47 @@ impl Jobs {
         Ok(jobs(rows))
     }
 
+    /// The platform's jobs, and those of `own` among them, newest first. For operators. Errors: [`Error::Database`].
+    pub async fn list_platform(
+        &self,
+        own: Option<WorkspaceId>,
+        limit: i64,
+        before: Option<JobId>,
+    ) -> Result<Vec<Job>, Error> {
+        const LIST: &str = concat!(
+            "SELECT ",
+            job_columns!(),
+            " FROM jobs WHERE (workspace_id IS NULL OR workspace_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3"
+        );
+        let rows = reading!(self.db, |pool| sqlx::query_as(LIST)
+            .bind(own.map(|id| id.as_uuid()))
+            .bind(before.map_or(LAST, |id| id.as_uuid()))
+            .bind(limit)
+            .fetch_all(pool))?;
+        Ok(jobs(rows))
+    }
+
+    /// One of the platform's own jobs. Errors: [`Error::Database`].
+    pub async fn get_platform(&self, id: JobId) -> Result<Option<Job>, Error> {
+        Ok(self.find(id).await?.filter(|job| job.workspace.is_none()))
+    }
+
+    /// Queues a job anew that has failed or was cancelled, with all its attempts; any other stays as it is.
+    /// Errors: [`Error::Database`].
+    pub async fn again(&self, id: JobId, now: DateTime<Utc>) -> Result<Option<Job>, Error> {
+        const AGAIN: &str = concat!(
+            "UPDATE jobs SET status = 'queued', attempts = 0, cancel_requested = FALSE, problem = NULL, percent = 0,
+                 row_count = 0, ended_at = NULL, run_at = $2
+             WHERE id = $1 AND status IN ('failed', 'cancelled') RETURNING ", job_columns!()
+        );
+        let row: Option<JobRow> = on!(self.db, |pool| sqlx::query_as(AGAIN)
+            .bind(id.as_uuid())
+            .bind(instant(now))
+            .fetch_optional(pool))?;
+        self.here.wake();
+        Ok(row.map(Job::from))
+    }
+
     /// How many of the workspace's jobs wait or run. Errors: [`Error::Database`].
     pub async fn open(&self, workspace: WorkspaceId) -> Result<i64, Error> {
         const OPEN: &str =
@@ -158,22 +213,31 @@ impl Jobs {
         id: JobId,
         now: DateTime<Utc>,
     ) -> Result<Option<Job>, Error> {
-        const CANCEL: &str = concat!(
-            "UPDATE jobs SET
-                 cancel_requested = CASE WHEN status IN ('queued', 'running') THEN TRUE ELSE cancel_requested END,
-                 ended_at = CASE WHEN status = 'queued' THEN $3 ELSE ended_at END,
-                 status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END
-             WHERE workspace_id = $1 AND id = $2 RETURNING ", job_columns!()
-        );
-        let row: Option<JobRow> = on!(self.db, |pool| sqlx::query_as(CANCEL)
+        const CANCEL: &str = cancel_text!("workspace_id = $3");
+        let row = on!(self.db, |pool| sqlx::query_as(CANCEL)
+            .bind(id.as_uuid())
+            .bind(instant(now))
             .bind(workspace.as_uuid())
+            .fetch_optional(pool))?;
+        Ok(self.told(id, row))
+    }
+
+    /// The same of one of the platform's own jobs. Errors: [`Error::Database`].
+    pub async fn cancel_platform(&self, id: JobId, now: DateTime<Utc>) -> Result<Option<Job>, Error> {
+        const CANCEL: &str = cancel_text!("workspace_id IS NULL");
+        let row = on!(self.db, |pool| sqlx::query_as(CANCEL)
             .bind(id.as_uuid())
             .bind(instant(now))
             .fetch_optional(pool))?;
+        Ok(self.told(id, row))
+    }
+
+    /// Tells a job that runs here.
+    fn told(&self, id: JobId, row: Option<JobRow>) -> Option<Job> {
         if row.is_some() {
             self.here.cancel(id);
         }
-        Ok(row.map(Job::from))
+        row.map(Job::from)
     }
 }
 

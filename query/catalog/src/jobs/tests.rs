@@ -199,6 +199,60 @@ async fn a_job_given_back_has_lost_no_attempt() {
     }
 }
 
+#[tokio::test]
+async fn of_a_lane_one_job_runs_at_a_time() {
+    for node in each().await {
+        let jobs = node.jobs();
+        let of_lane =
+            |lane: &str| NewJob { lane: Some(lane.into()), ..NewJob::new("sql", json!({}), minute(0)) };
+        let first = jobs.enqueue(of_lane("run:a"), minute(0)).await.unwrap();
+        let second = jobs.enqueue(of_lane("run:a"), minute(0)).await.unwrap();
+        let other = jobs.enqueue(of_lane("run:b"), minute(0)).await.unwrap();
+        assert_eq!(claim(&node, minute(1)).await.unwrap().id, first.id);
+        assert_eq!(jobs.take(second.id, node.owner(), LEASE, minute(1)).await.unwrap(), None);
+        assert_eq!(claim(&node, minute(1)).await.unwrap().id, other.id);
+        assert_eq!(claim(&node, minute(1)).await, None);
+        assert!(jobs.finish(first.id, node.owner(), &succeeded(), minute(2)).await.unwrap());
+        assert_eq!(
+            jobs.take(second.id, node.owner(), LEASE, minute(2)).await.unwrap().unwrap().id,
+            second.id
+        );
+        // Its process dies: the lane is free for whoever comes next, and the job is taken up again.
+        let third = jobs.enqueue(of_lane("run:a"), minute(3)).await.unwrap();
+        assert_eq!(jobs.take(third.id, node.owner(), LEASE, minute(9)).await.unwrap().unwrap().id, third.id);
+        assert!(jobs.finish(third.id, node.owner(), &succeeded(), minute(9)).await.unwrap());
+        // The other lane's process is dead too, and its job older.
+        let left = [claim(&node, minute(20)).await.unwrap().id, claim(&node, minute(20)).await.unwrap().id];
+        assert!(left.contains(&second.id) && left.contains(&other.id));
+    }
+}
+
+#[tokio::test]
+async fn the_platforms_jobs_are_the_operators() {
+    for node in each().await {
+        let (acme, jobs) = (WorkspaceId::new(), node.jobs());
+        let own = jobs.enqueue(new(acme, minute(0)), minute(0)).await.unwrap();
+        let foreign = jobs.enqueue(new(WorkspaceId::new(), minute(0)), minute(0)).await.unwrap();
+        let run = jobs.enqueue(NewJob::new("run", json!({}), minute(0)), minute(0)).await.unwrap();
+        let listed = |own| {
+            let jobs = jobs.clone();
+            async move {
+                jobs.list_platform(own, 9, None).await.unwrap().into_iter().map(|j| j.id).collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(listed(None).await, [run.id]);
+        assert_eq!(listed(Some(acme)).await, [run.id, own.id]);
+        assert_eq!(jobs.get(acme, run.id).await.unwrap(), None);
+        assert_eq!(jobs.get_platform(foreign.id).await.unwrap(), None);
+        assert_eq!(jobs.cancel_platform(foreign.id, minute(1)).await.unwrap(), None);
+        let cancelled = jobs.cancel_platform(run.id, minute(1)).await.unwrap().unwrap();
+        assert_eq!(cancelled.status, Status::Cancelled);
+        let again = jobs.again(run.id, minute(2)).await.unwrap().unwrap();
+        assert_eq!((again.status, again.attempts, again.ended_at), (Status::Queued, 0, None));
+        assert_eq!(jobs.again(run.id, minute(2)).await.unwrap(), None);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_runners_each_job_has_one() {
     for node in each().await {

@@ -5,14 +5,16 @@
 //!            ▲ queued here: at once; elsewhere, or left by a dead process: at the next look
 //! ```
 //! A process that ends puts its jobs back; one that is killed leaves a lease that runs out. Either way a job runs again from its row, so
-//! a handler must be repeatable. Absent on purpose: schedules, and any knowledge of what a job does.
+//! a handler must be repeatable. Absent on purpose: schedules, and in the runner any knowledge of what a job does.
 
+mod pipelines;
 mod runner;
 
 use async_trait::async_trait;
 use catalog::{Job, Outcome, Run};
 use serde_json::{Value, json};
 
+pub use pipelines::{BACKFILL, MAINTENANCE, Pipelines, REBUILD, RUN, Request, lane};
 pub use runner::{Runner, RunnerConfig};
 
 /// Does the jobs of one kind.

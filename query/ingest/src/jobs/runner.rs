@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use catalog::{Catalog, Job, Outcome, Run};
 use chrono::Utc;
+use identity::JobId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ pub struct RunnerConfig {
     pub lease: Duration,
     /// How often it looks for jobs queued elsewhere.
     pub poll: Duration,
+    /// Whether it is woken when a job is queued here. Of several runners of a process one is; the others look.
+    pub woken: bool,
     /// How long a job may take to stop when it is cancelled or the process ends; then it is broken off.
     pub stop_within: Duration,
 }
@@ -31,6 +34,7 @@ impl Default for RunnerConfig {
             concurrency: 4,
             lease: Duration::from_secs(30),
             poll: Duration::from_secs(1),
+            woken: true,
             stop_within: Duration::from_secs(5),
         }
     }
@@ -51,6 +55,24 @@ impl Runner {
         let stopping = CancellationToken::new();
         let work = Work { catalog, handlers: Arc::new(handlers), config, stopping: stopping.clone() };
         Self { stopping, taking: tokio::spawn(work.take_jobs()) }
+    }
+
+    /// Does this very job, here and now, if it is due and nobody does it. For a process without a runner.
+    /// - Shape: whether it was done, however it ended.
+    /// - Errors: the catalog's.
+    pub async fn do_one(
+        catalog: &Catalog,
+        handlers: Vec<Arc<dyn Handler>>,
+        config: RunnerConfig,
+        id: JobId,
+    ) -> Result<bool, catalog::Error> {
+        let Some(job) = catalog.jobs().take(id, catalog.owner(), config.lease, Utc::now()).await? else {
+            return Ok(false);
+        };
+        let handlers: Handlers = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
+        let (catalog, stopping) = (catalog.clone(), CancellationToken::new());
+        Work { catalog, handlers: Arc::new(handlers), config, stopping }.work_at(job).await;
+        Ok(true)
     }
 
     /// Takes no more jobs, has those at work stop, and puts back what they had not finished.
@@ -115,18 +137,23 @@ impl Work {
     async fn wait(&self) {
         let jobs = self.catalog.jobs();
         tokio::select! {
-            () = jobs.woken() => {}
+            () = jobs.woken(), if self.config.woken => {}
             () = tokio::time::sleep(self.config.poll) => {}
             () = self.stopping.cancelled() => {}
         }
     }
 
-    /// Does one job and writes how it ended; its place is free again after that.
+    /// Does one job; its place is free again after that.
     async fn work(self, job: Job, place: OwnedSemaphorePermit) {
+        self.work_at(job).await;
+        drop(place);
+    }
+
+    /// Does one job and writes how it ended.
+    async fn work_at(&self, job: Job) {
         let run = Arc::new(self.catalog.jobs().run(job.id, self.catalog.owner(), self.config.lease));
         let outcome = self.outcome(&job, &run).await;
         self.end(&job, &run, outcome).await;
-        drop(place);
     }
 
     /// Runs the handler in a task of its own, so that its panic is one job's failure.
@@ -184,7 +211,7 @@ mod tests {
     use async_trait::async_trait;
     use catalog::{NewJob, Status};
     use database::testing::Scratch;
-    use identity::{JobId, WorkspaceId};
+    use identity::WorkspaceId;
     use serde_json::json;
 
     use super::*;

@@ -12,6 +12,7 @@ mod builtin;
 mod gazetteer;
 mod period;
 mod register;
+mod schedule;
 mod sources;
 mod table;
 mod zone;
@@ -26,10 +27,12 @@ use serde::Deserialize;
 pub use gazetteer::{Gazetteer, KnownPlace};
 pub use period::Period;
 pub use register::RegisterError;
+pub use schedule::{ScheduleSpec, Times};
 pub use sources::{EventsSpec, FilesSpec, SourceSpec, WeatherSpec};
 pub use table::{ColumnSpec, ColumnType, TableSpec};
 pub use zone::{UnknownPoint, zone_at};
 
+use crate::jobs::MAINTENANCE;
 use crate::models::{Model, in_order};
 
 /// A lake's declaration, checked: every table's area exists, every source's table exists, every model has its table.
@@ -43,6 +46,8 @@ pub struct Lakefile {
     pub areas: BTreeMap<String, String>,
     pub tables: Vec<TableSpec>,
     pub sources: BTreeMap<String, SourceSpec>,
+    /// What runs by the clock: as declared, and `source.<name>` and `model.<table>` of those that have times of their own.
+    pub schedules: BTreeMap<String, ScheduleSpec>,
     pub gazetteer: Gazetteer,
     pub models: Vec<Model>,
 }
@@ -56,6 +61,8 @@ struct Written {
     currency: String,
     areas: BTreeMap<String, String>,
     sources: BTreeMap<String, SourceSpec>,
+    #[serde(default)]
+    schedules: BTreeMap<String, ScheduleSpec>,
     tables: Vec<TableSpec>,
     /// Places that are regions from the start: the first of `regions.csv`, and beyond it simulated ones. Absent: all.
     regions: Option<usize>,
@@ -131,15 +138,17 @@ impl Lakefile {
             .into_iter()
             .map(|(file, text)| Model::parse(&file, &text))
             .collect::<Result<Vec<_>, _>>()?;
+        let models = in_order(models)?;
         let lakefile = Self {
             name: written.name,
             description: written.description,
             currency: written.currency,
             areas: written.areas,
             tables: written.tables,
+            schedules: schedules(written.schedules, &written.sources, &models)?,
             sources: written.sources,
             gazetteer: written.regions.map_or_else(|| known.clone(), |n| known.first(n)),
-            models: in_order(models)?,
+            models,
         };
         lakefile.check()?;
         Ok(lakefile)
@@ -150,6 +159,18 @@ impl Lakefile {
         self.tables.iter().find(|t| &t.name == name)
     }
 
+    /// The sources that fill a table by themselves, as they are asked: `a`, `c.current`. None for a model's table.
+    pub fn sources_of(&self, table: &TableName) -> Vec<String> {
+        let parts = self.sources.iter().flat_map(|(name, source)| source.parts(name));
+        parts.filter(|(_, fills)| *fills == table).map(|(part, _)| part).collect()
+    }
+
+    /// All sources as they are asked.
+    pub fn parts(&self) -> Vec<String> {
+        let parts = self.sources.iter().flat_map(|(name, source)| source.parts(name));
+        parts.map(|(part, _)| part).collect()
+    }
+
     /// The folder of an area, in the lake's own words.
     pub fn area(&self, kind: &str) -> &str {
         self.areas.get(kind).map_or("raw", String::as_str)
@@ -157,6 +178,7 @@ impl Lakefile {
 
     fn check(&self) -> Result<(), LakefileError> {
         self.check_tables()?;
+        self.check_schedules()?;
         for (name, source) in &self.sources {
             for table in source.tables() {
                 if self.table(table).is_none() {
@@ -170,6 +192,22 @@ impl Lakefile {
             if self.table(&model.table).is_none() {
                 let reason = format!("no table `{}` in lake.toml", model.table);
                 return Err(LakefileError::Model { file: model.file.clone(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_schedules(&self) -> Result<(), LakefileError> {
+        for (name, schedule) in &self.schedules {
+            let wrong = |reason: String| LakefileError::Wrong(format!("schedule `{name}`: {reason}"));
+            schedule.timetable().map_err(wrong)?;
+            let run = schedule.run.as_str();
+            let source = run.split('.').next().unwrap_or(run);
+            let is_source = self.sources.contains_key(run)
+                || matches!(self.sources.get(source), Some(SourceSpec::Weather(_)));
+            let is_model = self.models.iter().any(|model| model.table.to_string() == run);
+            if !is_source && !is_model && run != MAINTENANCE {
+                return Err(wrong(format!("`{run}` is no source, no model's table and not `{MAINTENANCE}`")));
             }
         }
         Ok(())
@@ -191,6 +229,28 @@ impl Lakefile {
         }
         Ok(())
     }
+}
+
+/// The declared schedules, and those of sources and models with times of their own.
+fn schedules(
+    declared: BTreeMap<String, ScheduleSpec>,
+    sources: &BTreeMap<String, SourceSpec>,
+    models: &[Model],
+) -> Result<BTreeMap<String, ScheduleSpec>, LakefileError> {
+    if let Some(name) = declared.keys().find(|name| name.contains('.')) {
+        return Err(LakefileError::Wrong(format!("schedule `{name}`: a schedule's name has no dot")));
+    }
+    let mut all = declared;
+    for (name, source) in sources {
+        let times =
+            source.times().map_err(|reason| LakefileError::Wrong(format!("source `{name}`: {reason}")))?;
+        all.extend(times.map(|times| (format!("source.{name}"), times.of(name))));
+    }
+    for model in models {
+        let table = model.table.to_string();
+        all.extend(model.schedule.clone().map(|times| (format!("model.{table}"), times.of(&table))));
+    }
+    Ok(all)
 }
 
 fn builtin_models() -> Vec<(String, String)> {
@@ -246,6 +306,47 @@ mod tests {
         assert_eq!((&builtin.tables, &builtin.sources), (&read.tables, &read.sources));
         assert_eq!(builtin.models.len(), read.models.len());
         assert_eq!(read.gazetteer, builtin.gazetteer.first(3));
+    }
+
+    #[test]
+    fn a_schedule_names_what_there_is_and_times_there_are() {
+        let with = |more: &str| {
+            let text = format!("{}\n[schedules.early]\ncron = \"15 6 * * *\"\n{more}\n", builtin::LAKE);
+            Lakefile::assemble(&text, builtin::REGIONS, builtin_models())
+        };
+        for run in ["a", "c", "c.current", "weather.daily", "maintenance"] {
+            let lake = with(&format!("run = \"{run}\"\ntimezone = \"Europe/Rome\"")).unwrap();
+            assert_eq!(lake.schedules["early"].run, run);
+        }
+        for (more, said) in [
+            ("run = \"nothing\"", "`nothing` is no source"),
+            ("run = \"a.b\"", "`a.b` is no source"),
+            ("run = \"a\"\ntimezone = \"Rome\"", "no IANA time zone"),
+            ("run = \"a\"\ncatchup = \"each\"", "catchup"),
+        ] {
+            let refused = with(more).unwrap_err().to_string();
+            assert!(refused.contains(said), "{more}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_source_and_a_model_may_have_times_of_their_own() {
+        let text = builtin::LAKE.replacen("every = \"1m\"", "cron = \"15 6 * * *\"", 1);
+        let models = builtin_models().into_iter().map(|(file, text)| {
+            let scheduled = text.replacen(
+                "/*---\n",
+                "/*---\nschedule = { cron = \"0 7 * * *\", timezone = \"Asia/Tokyo\" }\n",
+                1,
+            );
+            if file.ends_with("weather.daily.sql") { (file, scheduled) } else { (file, text) }
+        });
+        let lake = Lakefile::assemble(&text, builtin::REGIONS, models.collect()).unwrap();
+        let named: Vec<_> =
+            lake.schedules.iter().map(|(name, spec)| (name.as_str(), spec.run.as_str())).collect();
+        assert_eq!(named, [("model.weather.daily", "weather.daily"), ("source.a", "a")]);
+        let both = builtin::LAKE.replacen("every = \"1m\"", "every = \"1m\"\ncron = \"15 6 * * *\"", 1);
+        let refused = Lakefile::assemble(&both, builtin::REGIONS, builtin_models()).unwrap_err().to_string();
+        assert!(refused.contains("source `a`: `every` or `cron`, not both"), "{refused}");
     }
 
     #[test]

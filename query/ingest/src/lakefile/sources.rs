@@ -1,9 +1,10 @@
 //! Sources as the lake's TOML declares them: where they are, which tables they fill, how often they are asked.
 
+use catalog::CatchUp;
 use identity::TableName;
 use serde::Deserialize;
 
-use super::Period;
+use super::{Period, Times};
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -41,6 +42,9 @@ pub struct WeatherSpec {
     /// Whether addresses of this machine and of private networks may be asked: only for a service of one's own.
     #[serde(default)]
     pub allow_private: bool,
+    /// Asked at these times instead of each hour.
+    pub cron: Option<String>,
+    pub timezone: Option<String>,
 }
 
 /// A stream of market events behind a durable log.
@@ -49,7 +53,10 @@ pub struct WeatherSpec {
 pub struct EventsSpec {
     pub table: TableName,
     /// Time between two commits.
-    pub every: Period,
+    pub every: Option<Period>,
+    /// Times of commits, in place of `every`.
+    pub cron: Option<String>,
+    pub timezone: Option<String>,
     /// Most events in one commit.
     pub events_per_batch: usize,
     /// How long an event's id is remembered: a repetition within that time is dropped.
@@ -64,7 +71,10 @@ pub struct FilesSpec {
     /// Folder below the sources' folder of the configuration.
     pub folder: String,
     /// How often the folder is looked at.
-    pub every: Period,
+    pub every: Option<Period>,
+    /// Times at which it is, in place of `every`.
+    pub cron: Option<String>,
+    pub timezone: Option<String>,
     /// The column that dates a row, in the file or, where the file has none, from the file's own date.
     pub dated: String,
     /// Days between a file's date and the day its rows are about.
@@ -76,6 +86,37 @@ pub struct FilesSpec {
 }
 
 impl SourceSpec {
+    /// The times it is asked at, where it has no rhythm of its own. Errors: words for the operator.
+    pub fn times(&self) -> Result<Option<Times>, String> {
+        // Current hours have a rhythm by nature, which times of its own replace.
+        let (cron, timezone, every) = match self {
+            Self::Weather(w) => (&w.cron, &w.timezone, w.cron.is_none()),
+            Self::Events(e) => (&e.cron, &e.timezone, e.every.is_some()),
+            Self::Files(f) => (&f.cron, &f.timezone, f.every.is_some()),
+        };
+        match cron {
+            Some(_) if every => Err("`every` or `cron`, not both".to_string()),
+            Some(cron) => {
+                let timezone = timezone.clone().unwrap_or_else(|| "UTC".to_string());
+                Ok(Some(Times { cron: cron.clone(), timezone, catch_up: CatchUp::default() }))
+            }
+            None if !every => Err("`every` or `cron` is needed".to_string()),
+            None if timezone.is_some() => Err("`timezone` goes with `cron`".to_string()),
+            None => Ok(None),
+        }
+    }
+
+    /// What of it is asked by itself, and the table that fills; an archive is asked by a backfill alone.
+    pub fn parts(&self, name: &str) -> Vec<(String, &TableName)> {
+        match self {
+            Self::Weather(w) => {
+                vec![(format!("{name}.current"), &w.hourly), (format!("{name}.forecast"), &w.forecast)]
+            }
+            Self::Events(e) => vec![(name.to_string(), &e.table)],
+            Self::Files(f) => vec![(name.to_string(), &f.table)],
+        }
+    }
+
     /// The tables it fills.
     pub fn tables(&self) -> Vec<&TableName> {
         match self {

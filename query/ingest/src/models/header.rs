@@ -9,7 +9,7 @@ use identity::TableName;
 use serde::Deserialize;
 
 use super::Model;
-use crate::lakefile::LakefileError;
+use crate::lakefile::{LakefileError, Times};
 
 const OPENS: &str = "/*---";
 const CLOSES: &str = "---*/";
@@ -44,6 +44,7 @@ struct Header {
     #[serde(default)]
     lookback_days: i64,
     settled: Option<String>,
+    schedule: Option<Times>,
     #[serde(default)]
     tests: Tests,
 }
@@ -66,6 +67,7 @@ impl Model {
             window: header.window,
             lookback_days: header.lookback_days,
             settled: header.settled,
+            schedule: header.schedule,
             tests: header.tests,
             sql: sql.trim().to_string(),
             upstream,

@@ -43,6 +43,8 @@ pub struct Model {
     pub lookback_days: i64,
     /// Rows of the model's own table that a change of its input does not move any more.
     pub settled: Option<String>,
+    /// When it runs; without, whenever its input changes.
+    pub schedule: Option<crate::lakefile::Times>,
     pub tests: Tests,
     pub sql: String,
     /// The tables its SQL reads.

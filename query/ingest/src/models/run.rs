@@ -87,7 +87,7 @@ impl Models {
     ) -> Result<Vec<Refreshed>, ModelError> {
         let _turn = self.0.turn.lock().await;
         let mut refreshed = Vec::new();
-        for model in &self.0.models {
+        for model in self.0.models.iter().filter(|model| model.schedule.is_none()) {
             let touched = self.touched(model, &changed).await?;
             if touched.is_empty() {
                 continue;

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::events::{self, Accepted, Keeper, PushError};
 use super::marks::Marks;
+use super::states::States;
 use super::weather::{Archive, Grain, Range, Shared};
 use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched};
 use crate::lakefile::{Lakefile, WeatherSpec};
@@ -39,13 +40,15 @@ pub(super) struct Inner {
     pub logs: BTreeMap<String, Keeper>,
     /// What landed while the models failed: they owe it.
     pub owed: parking_lot::Mutex<BTreeMap<String, Landed>>,
+    pub states: States,
     pub heavy: Handle,
 }
 
 /// One source, asked by one task at a time.
 pub(super) struct Entry {
     pub source: Arc<dyn Source>,
-    pub every: Duration,
+    /// Its rhythm; without one it is asked when a job says so.
+    pub every: Option<Duration>,
     pub turn: Mutex<()>,
 }
 
@@ -90,12 +93,25 @@ impl Arrivals {
     /// - `name`: a source (`a`, `c`, `c.current`, `d`, `market_history`, `history`) or a model's table.
     /// - Errors: [`SourceError::Unknown`] for another name.
     pub async fn run_once(&self, name: &str, now: DateTime<Utc>) -> Result<Ran, SourceError> {
+        self.run_for(name, &(), now).await
+    }
+
+    /// The same for somebody who may stop waiting.
+    /// - Errors: as [`Arrivals::run_once`], and [`SourceError::Stopped`].
+    pub async fn run_for(
+        &self,
+        name: &str,
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Ran, SourceError> {
         let name = if name == "history" { "market_history" } else { name };
         let part_of = |entry: &&String| entry.as_str() == name || entry.starts_with(&format!("{name}."));
         let names: Vec<String> = self.0.entries.keys().filter(part_of).cloned().collect();
         let mut ran = Ran { source: name.to_string(), ..Ran::default() };
         for name in &names {
-            let one = self.drain(name, now).await?;
+            let drained = self.drain(name, progress, now).await;
+            self.0.states.note(name, &drained, None, now).await;
+            let one = drained?;
             ran.batches += one.batches;
             ran.rows += one.rows;
             ran.models.extend(one.models);
@@ -122,11 +138,45 @@ impl Arrivals {
         let _turn = service.turn.lock().await;
         self.regions(now).await?;
         let mut ran = Ran { source: name.to_string(), ..Ran::default() };
-        for grain in grains {
-            let source = self.archive(service, *grain, Range { from, to });
-            self.backfill_grain(source, progress, now, &mut ran).await?;
+        let sources = grains.iter().map(|grain| self.archive(service, *grain, Range { from, to }));
+        let sources: Vec<Archive> = sources.collect();
+        let mut stage = Stage::default();
+        for source in &sources {
+            let last = self.0.catalog.batches().last_position(source.name()).await?;
+            let (done, of) = source.calls(last.as_ref()).await?;
+            stage.add(done, of);
+        }
+        for source in sources {
+            self.backfill_grain(source, progress, now, (&mut stage, &mut ran)).await?;
         }
         Ok(ran)
+    }
+
+    /// Computes every model's table anew, each after those it reads.
+    /// - Shape: the tables, in that order.
+    /// - Errors: the first model that fails, and [`SourceError::Stopped`].
+    pub async fn rebuild_all(
+        &self,
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<TableName>, SourceError> {
+        let models = &self.0.lakefile.models;
+        let (mut tables, of) = (Vec::new(), models.len() as u64);
+        for (done, model) in models.iter().enumerate() {
+            if progress.stopped() {
+                return Err(SourceError::Stopped);
+            }
+            progress.step("models", done as u64, of);
+            tables.extend(self.rebuild(&model.table.to_string(), now).await?);
+        }
+        progress.step("models", of, of);
+        Ok(tables)
+    }
+
+    /// The names that may be run: sources, and models' tables.
+    pub fn names(&self) -> (Vec<String>, Vec<String>) {
+        let sources = self.0.lakefile.sources.keys().cloned().collect();
+        (sources, self.0.lakefile.models.iter().map(|model| model.table.to_string()).collect())
     }
 
     /// Takes pushed events into a source's log; when it returns, the disk has them.
@@ -140,7 +190,12 @@ impl Arrivals {
     }
 
     /// Lands what one source has now, then runs the models once.
-    pub(super) async fn drain(&self, name: &str, now: DateTime<Utc>) -> Result<Ran, SourceError> {
+    pub(super) async fn drain(
+        &self,
+        name: &str,
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Ran, SourceError> {
         let unknown = || SourceError::Unknown { name: name.to_string() };
         let entry = self.0.entries.get(name).ok_or_else(unknown)?;
         let _turn = entry.turn.lock().await;
@@ -150,6 +205,9 @@ impl Arrivals {
             self.settle(name, &landed, now, &mut ran).await?;
             if landed.len() < BATCHES {
                 return Ok(ran);
+            }
+            if progress.stopped() {
+                return Err(SourceError::Stopped);
             }
         }
     }
@@ -179,6 +237,7 @@ impl Arrivals {
         now: DateTime<Utc>,
         ran: &mut Ran,
     ) -> Result<(), SourceError> {
+        self.0.states.landed(source, landed, now).await;
         ran.batches += landed.len() as u64;
         ran.rows += landed.iter().map(|l| l.rows).sum::<u64>();
         let Some(due) = self.due(source, landed) else { return Ok(()) };
@@ -189,6 +248,7 @@ impl Arrivals {
                 self.0.marks.ran(&due, now).await
             }
             Err(error) => {
+                self.0.states.model_failed(&error, now).await;
                 self.0.owed.lock().insert(source.to_string(), due);
                 Err(error.into())
             }
@@ -208,10 +268,9 @@ impl Arrivals {
         source: Archive,
         progress: &dyn Progress,
         now: DateTime<Utc>,
-        ran: &mut Ran,
+        (stage, ran): (&mut Stage, &mut Ran),
     ) -> Result<(), SourceError> {
         self.catch_up_models(&source, now).await?;
-        let of = source.calls().await? as u64;
         let source: Arc<dyn Source> = Arc::new(source);
         let mut landed = Vec::new();
         loop {
@@ -220,7 +279,11 @@ impl Arrivals {
             let one = work.await.map_err(|e| SourceError::refused(format!("the backfill ended: {e}")))??;
             let Some(one) = one else { break };
             landed.push(one);
-            progress.step(source.name(), landed.len() as u64, of);
+            stage.done += 1;
+            progress.step(source.name(), stage.done, stage.of);
+            if progress.stopped() {
+                return Err(SourceError::Stopped);
+            }
         }
         self.settle(source.name(), &landed, now, ran).await?;
         let Some(last) = landed.last() else { return Ok(()) };
@@ -228,11 +291,21 @@ impl Arrivals {
     }
 
     /// Computes a model's table anew, all regions and days.
-    async fn rebuild(&self, name: &str, now: DateTime<Utc>) -> Result<BTreeSet<TableName>, SourceError> {
+    pub(super) async fn rebuild(
+        &self,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<BTreeSet<TableName>, SourceError> {
         let table = name.parse::<TableName>().ok().filter(|t| self.0.models.fills(t));
         let table = table.ok_or_else(|| SourceError::Unknown { name: name.to_string() })?;
         let all = Touched::all_days(self.0.places.all().await?);
-        Ok(names(self.0.models.rebuild(&table, &all, now).await?).collect())
+        let mut tables: BTreeSet<TableName> =
+            names(self.0.models.rebuild(&table, &all, now).await?).collect();
+        // What rests on a model of its own times waits for it, not for its input.
+        if self.0.lakefile.models.iter().any(|model| model.table == table && model.schedule.is_some()) {
+            tables.extend(names(self.0.models.refresh(BTreeMap::from([(table, all)]), now).await?));
+        }
+        Ok(tables)
     }
 
     /// Regions that the gazetteer names and the lake does not have yet.
@@ -258,7 +331,7 @@ impl Arrivals {
         Ok(())
     }
 
-    fn archives(&self, range: Range) -> Vec<Archive> {
+    pub(super) fn archives(&self, range: Range) -> Vec<Archive> {
         let both = [Grain::Day, Grain::Hour];
         let services = self.0.services.values();
         services.flat_map(|service| both.map(|grain| self.archive(service, grain, range))).collect()
@@ -270,6 +343,20 @@ impl Arrivals {
             Grain::Hour => (&service.hourly, &service.spec.hourly),
         };
         Archive::new(shared.clone(), self.0.places.clone(), table.clone(), grain, range)
+    }
+}
+
+/// How far a backfill of several parts is.
+#[derive(Default)]
+struct Stage {
+    done: u64,
+    of: u64,
+}
+
+impl Stage {
+    fn add(&mut self, done: usize, of: usize) {
+        self.done += done as u64;
+        self.of += of as u64;
     }
 }
 

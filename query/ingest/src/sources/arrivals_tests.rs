@@ -9,10 +9,10 @@ use super::testing::{TestLake, at, lake, query, quiet_lake};
 use super::weather::Grain;
 use super::{PushError, Source};
 
-const REGIONS: &str =
+pub(super) const REGIONS: &str =
     "region_id,name,country,lon,lat,population\nit-lombardia,Lombardia,IT,9.93,45.57,9976509\n";
 
-fn event(id: &str, time: &str, region: &str, price: f64, more: &str) -> String {
+pub(super) fn event(id: &str, time: &str, region: &str, price: f64, more: &str) -> String {
     format!(
         r#"{{"event_id":"{id}","event_time":"{time}","region_id":"{region}","price":{price},"interest":50{more}}}"#
     )
@@ -158,7 +158,7 @@ async fn a_push_with_a_wrong_event_stores_nothing() {
 }
 
 /// 24 hours a day, at 10 °C; the archive says 5 °C.
-fn ten_degrees(target: &str) -> Result<String, String> {
+pub(super) fn ten_degrees(target: &str) -> Result<String, String> {
     let query = query(target);
     let day = |name: &str| query.get(name).map(|d| d.parse::<NaiveDate>().unwrap());
     let from = day("start_date").unwrap_or("2026-03-10".parse().unwrap());

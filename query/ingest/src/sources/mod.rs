@@ -8,7 +8,7 @@
 //! A batch is named by its source and a number. Its row in the catalog, written before the commit, says
 //! which raw objects it is made of, so that after kill -9 the same batch is made again from them
 //! ([`Source::replay`]) and the commit's application transaction keeps it from landing twice.
-//! Absent on purpose: schedules beyond a plain clock, FTP, Kafka, and any HTTP type.
+//! Absent on purpose: times of a calendar (`schedules`), FTP, Kafka, and any HTTP type.
 
 mod arrivals;
 pub mod events;
@@ -17,8 +17,10 @@ mod intake;
 mod marks;
 mod open;
 mod raw;
+mod rebuild;
 mod regions;
 mod schedule;
+mod states;
 mod touched;
 mod upkeep;
 pub mod weather;
@@ -34,6 +36,7 @@ pub use arrivals::{Arrivals, Ran};
 pub use events::{Accepted, InvalidEvent, PushError, Unwritten};
 pub use intake::{Intake, Landed};
 pub use open::{ArrivalsConfig, OpenError};
+pub(crate) use raw::sha256 as digest;
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
 pub use touched::Touched;
@@ -56,6 +59,11 @@ pub struct Batch {
 pub trait Progress: Sync {
     /// `done` of `of` parts of `what` are there.
     fn step(&self, what: &str, done: u64, of: u64);
+
+    /// Whether nobody waits any more: what is being landed is finished, and no more is begun.
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody waits.
@@ -119,6 +127,8 @@ pub enum SourceError {
     Publish(#[from] crate::publish::Error),
     #[error("no source and no model is called `{name}`")]
     Unknown { name: String },
+    #[error("the work was stopped")]
+    Stopped,
     #[error("a model failed")]
     Model(#[from] crate::models::ModelError),
 }
@@ -130,7 +140,14 @@ impl SourceError {
 
     /// Whether the same call may succeed later without anyone doing anything.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::NotAllowed { .. } | Self::Rows(_) | Self::Unknown { .. })
+        !matches!(
+            self,
+            Self::Refused { .. }
+                | Self::NotAllowed { .. }
+                | Self::Rows(_)
+                | Self::Unknown { .. }
+                | Self::Stopped
+        )
     }
 }
 
@@ -150,4 +167,6 @@ mod arrivals_tests;
 #[cfg(test)]
 mod nyc;
 #[cfg(test)]
-mod testing;
+mod rebuild_tests;
+#[cfg(test)]
+pub(crate) mod testing;

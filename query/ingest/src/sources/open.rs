@@ -17,6 +17,7 @@ use super::arrivals::{Arrivals, Entry, Inner, Service};
 use super::events::{Keeper, Log, Stream};
 use super::files::Files;
 use super::marks::Marks;
+use super::states::States;
 use super::weather::{Client, Current, Forecast, Shared};
 use super::{Intake, Places, RawStore, Source, SourceError};
 use crate::lakefile::{EventsSpec, FilesSpec, Lakefile, SourceSpec, WeatherSpec};
@@ -98,6 +99,8 @@ impl Arrivals {
         let intake = Intake::new(lakefile.clone(), catalog.clone(), publisher.clone());
         let marks = Marks::new(catalog.clone());
         let owed = parking_lot::Mutex::default();
+        let streams = logs.keys().cloned().collect();
+        let states = States::new(catalog.clone(), entries.keys().cloned().collect(), streams);
         let inner = Inner {
             lakefile,
             catalog,
@@ -110,13 +113,14 @@ impl Arrivals {
             services,
             logs,
             owed,
+            states,
             heavy,
         };
         Ok(Self(Arc::new(inner)))
     }
 }
 
-fn entry(source: impl Source + 'static, every: Duration) -> Entry {
+fn entry(source: impl Source + 'static, every: Option<Duration>) -> Entry {
     Entry { source: Arc::new(source), every, turn: Mutex::new(()) }
 }
 
@@ -145,7 +149,7 @@ impl Opening<'_> {
         let Some(table) = self.lakefile.table(&spec.table).cloned() else { return Ok(()) };
         let files =
             Files { name: name.to_string(), spec: spec.clone(), table, folder, raw: self.raw.clone() };
-        entries.insert(name.to_string(), entry(files, spec.every.0));
+        entries.insert(name.to_string(), entry(files, spec.every.map(|every| every.0)));
         Ok(())
     }
 
@@ -167,7 +171,7 @@ impl Opening<'_> {
             events_per_batch: spec.events_per_batch,
             places: self.places.clone(),
         };
-        entries.insert(name.to_string(), entry(stream, spec.every.0));
+        entries.insert(name.to_string(), entry(stream, spec.every.map(|every| every.0)));
         let remembered = TimeDelta::from_std(spec.remember.0).unwrap_or(TimeDelta::days(8));
         Ok(Keeper { name: name.to_string(), log, raw: self.raw.clone(), remembered })
     }
@@ -200,8 +204,9 @@ impl Opening<'_> {
             every,
             spec.locations_per_issue,
         );
-        entries.insert(current.name().to_string(), entry(current, LOOK));
-        entries.insert(forecast.name().to_string(), entry(forecast, LOOK));
+        let look = spec.cron.is_none().then_some(LOOK);
+        entries.insert(current.name().to_string(), entry(current, look));
+        entries.insert(forecast.name().to_string(), entry(forecast, look));
         Ok(Service { hourly, archive, spec: spec.clone(), turn: Mutex::new(()) })
     }
 }

@@ -6,6 +6,8 @@
 //! ```
 //! Days are UTC days of arrival. The number is the batch's: a batch fetched again after a kill overwrites itself.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use lake::Objects;
@@ -84,6 +86,38 @@ impl RawStore {
         let lines = if lines.is_empty() { vec![stored.clone()] } else { lines };
         self.put_manifest(&format!("{}.manifest.ndjson", stored.path), &lines).await?;
         Ok(stored)
+    }
+
+    /// The manifests of a folder's batches from `n` on: what was stored of them, whether they landed or not.
+    /// - Shape: path of the manifest by number of the batch.
+    pub async fn manifests(&self, folder: &str, n: i64) -> Result<BTreeMap<i64, String>, SourceError> {
+        let days = format!("{}/{folder}/day=", self.area);
+        let stored = self.list(folder).await?.into_iter().filter(|path| path.starts_with(&days));
+        let numbered = stored.filter_map(|path| {
+            let name = path.rsplit('/').next()?.strip_suffix("-manifest.ndjson")?;
+            Some((name.parse().ok().filter(|number| *number >= n)?, path))
+        });
+        Ok(numbered.collect())
+    }
+
+    /// The paths of everything below a folder.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, SourceError> {
+        let stored = self.objects.list(&format!("{}/{folder}", self.area)).await?;
+        Ok(stored.into_iter().map(|object| object.path).collect())
+    }
+
+    /// The bytes at a path; whether they are what was stored, their manifest says.
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, SourceError> {
+        Ok(self.objects.get(path).await?)
+    }
+
+    /// The lines of a manifest.
+    /// - Errors: [`SourceError::Raw`], [`SourceError::Refused`] when it is none.
+    pub async fn manifest(&self, path: &str) -> Result<Vec<RawObject>, SourceError> {
+        let text = self.objects.get(path).await?;
+        let lines = serde_json::Deserializer::from_slice(&text).into_iter::<RawObject>();
+        let wrong = |e: serde_json::Error| SourceError::refused(format!("{path}: {e}"));
+        lines.collect::<Result<_, _>>().map_err(wrong)
     }
 
     /// The bytes of an object, whole and unchanged.

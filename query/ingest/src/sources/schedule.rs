@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Arrivals, SourceError};
+use crate::words::chain;
 
 /// Time between two copies of the logs into the raw area.
 const KEEP: Duration = Duration::from_secs(60);
@@ -31,10 +32,11 @@ impl Arrivals {
     }
 
     async fn ask(self, name: String, stop: CancellationToken) {
-        let Some(every) = self.0.entries.get(&name).map(|e| e.every) else { return };
+        let Some(every) = self.0.entries.get(&name).and_then(|e| e.every) else { return };
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let pause = match self.drain(&name, Utc::now()).await {
+            let (began, drained) = (Utc::now(), self.drain(&name, &(), Utc::now()).await);
+            let pause = match &drained {
                 Ok(ran) => {
                     if ran.batches > 0 {
                         tracing::debug!(source = name, batches = ran.batches, rows = ran.rows, "arrived");
@@ -46,11 +48,12 @@ impl Arrivals {
                     failures += 1;
                     metrics::counter!("lakefront_source_failures_total", "source" => name.clone())
                         .increment(1);
-                    let pause = patience(&error, every, failures);
-                    tracing::warn!(source = name, error = %chain(&error), ?pause, "the source failed");
+                    let pause = patience(error, every, failures);
+                    tracing::warn!(source = name, error = %chain(error), ?pause, "the source failed");
                     pause
                 }
             };
+            self.0.states.note(&name, &drained, Some(Utc::now() + pause), began).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -73,7 +76,7 @@ impl Arrivals {
     }
 
     /// Up to where a log is in its table; 0 while that cannot be known.
-    async fn landed(&self, name: &str) -> i64 {
+    pub(super) async fn landed(&self, name: &str) -> i64 {
         let last = self.0.catalog.batches().last_position(name).await.ok().flatten();
         last.and_then(|at| at["to"].as_i64()).unwrap_or(0)
     }
@@ -90,15 +93,4 @@ fn patience(error: &SourceError, every: Duration, failures: u32) -> Duration {
         _ => Duration::ZERO,
     };
     every.saturating_mul(1 << failures.min(10)).min(LONGEST).max(asked)
-}
-
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

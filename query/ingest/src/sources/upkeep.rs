@@ -7,11 +7,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::TableId;
+use identity::{TableId, TableName};
 use lake::Location;
 use tokio_util::sync::CancellationToken;
 
-use super::Arrivals;
+use super::{Arrivals, Progress, SourceError};
 
 /// Time between two looks at the tables for small files.
 const COMPACT: Duration = Duration::from_secs(60);
@@ -19,6 +19,8 @@ const COMPACT: Duration = Duration::from_secs(60);
 const CHECKPOINT_EVERY: u64 = 5;
 /// and every so many, files without a version go.
 const VACUUM_EVERY: u64 = 60;
+/// A round in which all of it is due.
+const EVERYTHING: u64 = 0;
 /// Files of a model's table that are left as they are.
 const MODEL_FILES: usize = 200;
 /// How long log entries stay at least: until a quarter hour and [`catalog::FINE`] are over and its versions are thinned, as
@@ -29,6 +31,27 @@ const LOG: TimeDelta = TimeDelta::minutes(27);
 const FILES: Duration = Duration::from_secs(3_600);
 
 impl Arrivals {
+    /// Brings every table into good shape at once, as the rounds do by and by.
+    /// - Shape: the tables.
+    /// - Errors: [`SourceError::Stopped`]; a table that is being written waits for the next round.
+    pub async fn maintain(
+        &self,
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<TableName>, SourceError> {
+        let tables: Vec<TableName> = self.0.lakefile.tables.iter().map(|table| table.name.clone()).collect();
+        for (done, table) in tables.iter().enumerate() {
+            if progress.stopped() {
+                return Err(SourceError::Stopped);
+            }
+            if let Err(error) = self.keep_up_table(table, EVERYTHING, now).await {
+                tracing::info!(%table, %error, "the table's upkeep waits");
+            }
+            progress.step("tables", done as u64 + 1, tables.len() as u64);
+        }
+        Ok(tables)
+    }
+
     pub(super) async fn keep_up(self, stop: CancellationToken) {
         for round in 1_u64.. {
             tokio::select! {
@@ -46,7 +69,7 @@ impl Arrivals {
 
     async fn keep_up_table(
         &self,
-        name: &identity::TableName,
+        name: &TableName,
         round: u64,
         now: DateTime<Utc>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

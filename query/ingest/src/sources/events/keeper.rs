@@ -44,6 +44,31 @@ impl Keeper {
         }
     }
 
+    /// The files that keep the log's events, in the order of their positions.
+    pub async fn files(&self) -> Result<Vec<String>, SourceError> {
+        let mut files = self.raw.list(&self.name).await?;
+        files.retain(|path| path.ends_with(".ndjson") && !path.ends_with("manifest.ndjson"));
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// The events of such a file, as the log had them.
+    /// - Errors: [`SourceError::Refused`] when they are not what its manifest says.
+    pub async fn kept(&self, file: &str) -> Result<Vec<Logged>, SourceError> {
+        let lines = self.raw.manifest(&format!("{file}.manifest.ndjson")).await?;
+        let bytes = self.raw.bytes(file).await?;
+        let (mut logged, mut rest) = (Vec::new(), bytes.as_ref());
+        for line in lines {
+            let size = usize::try_from(line.size).unwrap_or(usize::MAX);
+            let run = rest.get(..size).filter(|run| crate::sources::raw::sha256(run) == line.sha256);
+            let run =
+                run.ok_or_else(|| SourceError::refused(format!("{file} has changed since it was stored")))?;
+            logged.extend(events(&line, run));
+            rest = &rest[size..];
+        }
+        Ok(logged)
+    }
+
     /// One file; its manifest has a line for each run of events that were acknowledged together.
     async fn file(&self, events: &[Logged]) -> Result<(), SourceError> {
         let Some(first) = events.first() else { return Ok(()) };
@@ -78,6 +103,18 @@ impl Keeper {
     fn origin(&self) -> String {
         format!("log:{}", self.name)
     }
+}
+
+/// The events of a run; their positions follow each other.
+fn events(line: &RawObject, run: &[u8]) -> Vec<Logged> {
+    let from = line.about["from"].as_i64().unwrap_or_default();
+    let texts = std::str::from_utf8(run).unwrap_or_default().lines();
+    let logged = |(position, event): (i64, &str)| Logged {
+        position,
+        received_at_ms: line.at.timestamp_millis(),
+        event: event.to_string(),
+    };
+    (from..).zip(texts).map(logged).collect()
 }
 
 fn text(events: &[Logged]) -> Bytes {

@@ -19,3 +19,4 @@ pub use log::Unwritten;
 pub use log::{Accepted, Log, Logged};
 pub use parse::{Event, InvalidEvent, PushError, parse};
 pub use stream::Stream;
+pub(super) use stream::rows;

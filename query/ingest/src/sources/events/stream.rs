@@ -82,10 +82,14 @@ impl Stream {
 }
 
 /// The time zones of active regions. The days of the others are in UTC until their point is known.
-type Zones = HashMap<RegionId, Tz>;
+pub(in crate::sources) type Zones = HashMap<RegionId, Tz>;
 
 /// Rows of `market.events`; `ingested_at` is when each event was acknowledged.
-fn rows(schema: &SchemaRef, logged: &[Logged], zones: &Zones) -> Result<(RecordBatch, Touched), SourceError> {
+pub(in crate::sources) fn rows(
+    schema: &SchemaRef,
+    logged: &[Logged],
+    zones: &Zones,
+) -> Result<(RecordBatch, Touched), SourceError> {
     let wrong = |e: serde_json::Error| SourceError::refused(format!("an event of the log: {e}"));
     let events: Vec<Event> =
         logged.iter().map(|e| serde_json::from_str(&e.event)).collect::<Result<_, _>>().map_err(wrong)?;

@@ -1,7 +1,8 @@
 //! The archive by range of days: daily values for the years before, hours for days that were missed.
 //!
-//! A range is cut into calls of some regions and one year of days (or one month of hours). A call is a batch, so a
-//! killed backfill goes on with the next call and asks nothing twice.
+//! A range is cut into calls of some regions and one year of days (or one month of hours). A call is a batch: a killed
+//! backfill goes on with the next one. A few calls are on their way while one lands; what of them the raw area has already
+//! when the process dies is read from there, so that nothing is asked twice but what was in the air.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
@@ -9,7 +10,8 @@ use identity::{RegionId, TableName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::batch::{Call, Shared, arrived_at};
+use super::ahead::{Ahead, Asking};
+use super::batch::{Shared, arrived_at};
 use super::call::Asked;
 use super::curate::{archive_rows, hourly_rows};
 use crate::publish::{Mode, Period, Split};
@@ -38,6 +40,7 @@ pub struct Archive {
     table: TableName,
     grain: Grain,
     range: Range,
+    ahead: Ahead,
 }
 
 /// Which call of which backfill this was. Another range, or other regions, is another backfill and begins anew.
@@ -62,11 +65,12 @@ impl Source for Archive {
     }
 
     fn mode(&self) -> (Mode, Option<Split>) {
-        let (time, split) = match self.grain {
-            Grain::Day => ("day", None),
-            Grain::Hour => ("time", Some(Split { column: "time".into(), period: Period::Month })),
+        let time = match self.grain {
+            Grain::Day => "day",
+            Grain::Hour => "time",
         };
-        (Mode::Upsert { key: vec!["region_id".into(), time.into()], unique: false }, split)
+        let split = Split { column: time.into(), period: Period::Month };
+        (Mode::Upsert { key: vec!["region_id".into(), time.into()], unique: false }, Some(split))
     }
 
     async fn next(
@@ -78,13 +82,13 @@ impl Source for Archive {
         let places = self.places.active().await?;
         let calls = self.cut(&places);
         let done = self.done(after, places.len());
-        let Some((places, part)) = calls.get(done) else { return Ok(None) };
+        let Some((_, part)) = calls.get(done) else { return Ok(None) };
         let at = At { range: self.range, regions: self.count(&calls), done: done + 1, part: *part };
-        let base = &self.shared.client.archive;
-        let call = Call { base, folder: self.folder(), asked: self.asked(*part) };
-        let fetched = self.shared.fetch(&call, n, places, now).await?;
+        let asking = calls.iter().skip(done).map(|(places, part)| self.asking(places, *part));
+        let Some(fetched) = self.ahead.next(&self.shared, n, asking, now).await? else { return Ok(None) };
+        let came = fetched.first().map_or(now, |(object, _)| object.at);
         let curate =
-            |schema: &_, regions: &[RegionId], answers| self.rows(schema, regions, answers, *part, now);
+            |schema: &_, regions: &[RegionId], answers| self.rows(schema, regions, answers, *part, came);
         self.shared.batch(json!(at), fetched, &curate).map(Some)
     }
 
@@ -103,12 +107,14 @@ impl Archive {
             Grain::Day => "archive",
             Grain::Hour => "backfill",
         };
-        Self { name: format!("{}.{part}", shared.source), shared, places, table, grain, range }
+        let (name, ahead) = (format!("{}.{part}", shared.source), Ahead::default());
+        Self { name, shared, places, table, grain, range, ahead }
     }
 
-    /// How many calls the range needs.
-    pub async fn calls(&self) -> Result<usize, SourceError> {
-        Ok(self.cut(&self.places.active().await?).len())
+    /// How many calls of this backfill are done after position `after`, and how many it needs.
+    pub async fn calls(&self, after: Option<&Value>) -> Result<(usize, usize), SourceError> {
+        let places = self.places.active().await?;
+        Ok((self.done(after, places.len()), self.cut(&places).len()))
     }
 
     /// How many calls of this very backfill the position says are done.
@@ -135,11 +141,12 @@ impl Archive {
         }
     }
 
-    fn asked(&self, part: Range) -> Asked {
-        match self.grain {
+    fn asking(&self, places: &[Place], part: Range) -> Asking {
+        let asked = match self.grain {
             Grain::Day => Asked::Days { from: part.from, to: part.to },
             Grain::Hour => Asked::Hours { from: part.from, to: part.to },
-        }
+        };
+        Asking { folder: self.folder(), asked, places: places.to_vec() }
     }
 
     fn rows(

@@ -61,6 +61,33 @@ impl Shared {
         Ok(stored.into_iter().zip(texts).collect())
     }
 
+    /// The answers to a call that a manifest of the raw area names, if they are to this very call.
+    /// - Shape: `None` for answers to another one.
+    pub async fn kept(
+        &self,
+        call: &Call<'_>,
+        places: &[Place],
+        manifest: &str,
+    ) -> Result<Option<Vec<(RawObject, Bytes)>>, SourceError> {
+        let objects = self.raw.manifest(manifest).await?;
+        let parts = places.chunks(self.locations_per_request.max(1));
+        let urls = parts.map(|places| call::url(call.base, places, call.asked).to_string());
+        if !urls.eq(objects.iter().map(|object| object.origin.clone())) {
+            return Ok(None);
+        }
+        self.texts(objects).await.map(Some)
+    }
+
+    /// Raw objects with their text, unpacked.
+    async fn texts(&self, objects: Vec<RawObject>) -> Result<Vec<(RawObject, Bytes)>, SourceError> {
+        let mut texts = Vec::new();
+        for object in objects {
+            let body = Body { bytes: self.raw.read(&object).await?, gzip: object.path.ends_with(".gz") };
+            texts.push((object, self.client.unpack(&body)?));
+        }
+        Ok(texts)
+    }
+
     /// The batch of freshly fetched answers.
     pub fn batch(
         &self,
@@ -85,12 +112,7 @@ impl Shared {
         objects: Value,
         curate: &Curate<'_>,
     ) -> Result<Batch, SourceError> {
-        let mut fetched = Vec::new();
-        for object in stored(objects)? {
-            let body = Body { bytes: self.raw.read(&object).await?, gzip: object.path.ends_with(".gz") };
-            fetched.push((object, self.client.unpack(&body)?));
-        }
-        self.batch(position, fetched, curate)
+        self.batch(position, self.texts(stored(objects)?).await?, curate)
     }
 }
 

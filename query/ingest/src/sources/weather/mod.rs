@@ -8,6 +8,7 @@
 //! Four sources share this: current hours, forecast, and the archive's days and hours. Absent on purpose: any
 //! provider that speaks another format.
 
+mod ahead;
 mod answer;
 mod archive;
 mod batch;
@@ -24,3 +25,4 @@ pub use batch::{Shared, stored};
 pub use client::Client;
 pub use current::Current;
 pub use forecast::Forecast;
+pub(crate) use guard::Guard;

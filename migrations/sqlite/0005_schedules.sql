@@ -1,0 +1,56 @@
+-- What runs by the clock, how each source fares, and whom to tell when something is wrong.
+
+-- Of the jobs of one lane one runs at a time, whichever node holds it.
+ALTER TABLE jobs ADD COLUMN lane TEXT;
+CREATE UNIQUE INDEX jobs_lane ON jobs (lane) WHERE status = 'running';
+
+CREATE TABLE schedules (
+    name TEXT NOT NULL,
+    cron TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    -- A source, a model's table, or `maintenance`.
+    pipeline TEXT NOT NULL,
+    catch_up TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    -- The first planned time that has not fired; null where no more will come.
+    next_run_at TEXT,
+    -- The last planned time that has fired.
+    fired_at TEXT,
+    updated_at TEXT NOT NULL,
+    CONSTRAINT schedules_name PRIMARY KEY (name)
+) STRICT;
+CREATE INDEX schedules_next_run_at ON schedules (next_run_at);
+
+-- The last success and the last failure of each source, whichever node asked it.
+CREATE TABLE source_states (
+    source TEXT NOT NULL,
+    succeeded_at TEXT,
+    failed_at TEXT,
+    error TEXT,
+    -- In a row; 0 when the last call went well.
+    failures INTEGER NOT NULL,
+    next_at TEXT,
+    -- Batches with rows, and how many rows one usually has.
+    batch_count INTEGER NOT NULL,
+    usual_rows REAL NOT NULL,
+    CONSTRAINT source_states_source PRIMARY KEY (source)
+) STRICT;
+
+-- What is to be told, was told, or could not be told (status `dead`).
+CREATE TABLE alerts (
+    id BLOB NOT NULL,
+    -- The same key is the same alert: it is told once.
+    unique_key TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    status TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_at TEXT NOT NULL,
+    error TEXT,
+    raised_at TEXT NOT NULL,
+    ended_at TEXT,
+    CONSTRAINT alerts_id PRIMARY KEY (id),
+    CONSTRAINT alerts_unique_key UNIQUE (unique_key)
+) STRICT;
+CREATE INDEX alerts_status ON alerts (status, next_at);

@@ -1,0 +1,190 @@
+//! Keeps in the catalog how each source fares, and raises what somebody must know.
+//!
+//! None of it may fail a source: what the catalog does not take is noted the next time.
+
+use std::collections::{BTreeSet, HashMap};
+
+use catalog::{Catalog, SourceState};
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+
+use super::arrivals::Ran;
+use super::{Landed, SourceError};
+use crate::alerts::{self, Raised};
+use crate::models::ModelError;
+use crate::words::chain;
+
+/// A success is written at most this often while nothing else changes.
+const EVERY: TimeDelta = TimeDelta::seconds(30);
+/// Batches before a source has a usual volume.
+const BATCHES: i64 = 10;
+/// How many times more, or fewer, rows than usual are a jump,
+const JUMP: f64 = 5.0;
+/// where a usual batch has at least so many.
+const LEAST_ROWS: f64 = 100.0;
+
+/// The states of a lake's sources.
+pub struct States {
+    catalog: Catalog,
+    sources: BTreeSet<String>,
+    /// Their batches are as long as a turn of the clock: none is usual.
+    streams: BTreeSet<String>,
+    /// When each was last written as well; absent after a failure.
+    well: Mutex<HashMap<String, DateTime<Utc>>>,
+}
+
+impl States {
+    pub fn new(catalog: Catalog, sources: BTreeSet<String>, streams: BTreeSet<String>) -> Self {
+        Self { catalog, sources, streams, well: Mutex::default() }
+    }
+
+    /// How a call at `now` ended, and when the source is asked again, where that is known.
+    pub async fn note(
+        &self,
+        source: &str,
+        ended: &Result<Ran, SourceError>,
+        next: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        let written = match ended {
+            Err(SourceError::Stopped) => return,
+            Err(error) => {
+                self.well.lock().remove(source);
+                self.catalog.source_states().failed(source, &chain(error), next, now).await
+            }
+            Ok(_) if self.is_fresh(source, now) => return,
+            Ok(_) => {
+                let written = self.catalog.source_states().succeeded(source, next, now).await;
+                self.well.lock().insert(source.to_string(), now);
+                written
+            }
+        };
+        if let Err(error) = written {
+            tracing::debug!(source, %error, "the source's state could not be noted");
+        }
+    }
+
+    fn is_fresh(&self, source: &str, now: DateTime<Utc>) -> bool {
+        self.well.lock().get(source).is_some_and(|at| now - *at < EVERY)
+    }
+
+    /// Notes the volume of what landed, and raises a jump.
+    pub async fn landed(&self, source: &str, landed: &[Landed], now: DateTime<Utc>) {
+        if !self.sources.contains(source) || self.streams.contains(source) {
+            return;
+        }
+        for batch in landed.iter().filter(|batch| batch.rows > 0) {
+            match self.catalog.source_states().landed(source, batch.rows).await {
+                Ok(Some(before)) if is_jump(&before, batch.rows) => {
+                    let raised = Raised::volume_jump(source, batch.n, batch.rows, before.usual_rows);
+                    alerts::raise(&self.catalog, raised, now).await;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(source, %error, "the source's volume could not be noted"),
+            }
+        }
+    }
+
+    /// Raises a model that failed.
+    pub async fn model_failed(&self, error: &ModelError, now: DateTime<Utc>) {
+        if let ModelError::Test { model, broken } = error {
+            alerts::raise(&self.catalog, Raised::model_test(model, &broken.to_string(), now), now).await;
+        }
+    }
+}
+
+/// Five times more rows than a usual batch has, or a fifth of them, once ten batches have shown what is usual; batches of
+/// fewer than a hundred rows may be of any size.
+fn is_jump(before: &SourceState, rows: u64) -> bool {
+    let (rows, usual) = (rows as f64, before.usual_rows);
+    before.batch_count >= BATCHES && usual >= LEAST_ROWS && (rows > usual * JUMP || rows * JUMP < usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::models::Broken;
+    use crate::sources::Touched;
+    use crate::sources::testing::{at, quiet_lake};
+
+    const REGIONS: &str =
+        "region_id,name,country,lon,lat,population\nit-lombardia,Lombardia,IT,9.93,45.57,9976509\n";
+
+    async fn raised(catalog: &Catalog, now: DateTime<Utc>) -> Vec<(String, String)> {
+        let due = catalog.alerts().due(99, Duration::from_secs(999_999), now).await.unwrap();
+        due.into_iter().map(|alert| (alert.kind, alert.subject)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_a_sources_volume_is_raised_and_a_streams_is_not() {
+        let lake = quiet_lake(REGIONS).await;
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let states = States::new(lake.catalog.clone(), names(&["a", "d"]), names(&["d"]));
+        let now = at("2026-03-10T12:00:00Z");
+        for source in ["a", "d"] {
+            for n in 1..=12 {
+                let rows = if n == 11 { 9_000 } else { 1_000 };
+                let (table, touched) = ("source_a.activity".parse().unwrap(), Touched::default());
+                let batch = Landed { source: source.into(), table, n, rows, touched };
+                states.landed(source, &[batch], now).await;
+            }
+        }
+        assert_eq!(raised(&lake.catalog, now).await, [("volume-jump".to_string(), "a".to_string())]);
+    }
+
+    #[tokio::test]
+    async fn a_broken_test_of_a_model_is_raised_once_a_day() {
+        let lake = quiet_lake(REGIONS).await;
+        let states = States::new(lake.catalog.clone(), BTreeSet::new(), BTreeSet::new());
+        let model = || "weather.daily".parse().unwrap();
+        let failed =
+            || ModelError::Test { model: model(), broken: Broken::Unique { key: vec!["day".into()] } };
+        for now in ["2026-03-10T12:00:00Z", "2026-03-10T18:00:00Z", "2026-03-11T12:00:00Z"].map(at) {
+            states.model_failed(&failed(), now).await;
+        }
+        let both = vec![("model-test-failed".to_string(), "weather.daily".to_string()); 2];
+        assert_eq!(raised(&lake.catalog, at("2026-03-11T12:00:00Z")).await, both);
+    }
+
+    #[tokio::test]
+    async fn a_source_is_written_as_well_now_and_then_and_as_failing_at_once() {
+        let lake = quiet_lake(REGIONS).await;
+        let states = States::new(lake.catalog.clone(), BTreeSet::new(), BTreeSet::new());
+        let state = || async { lake.catalog.source_states().get("a").await.unwrap().unwrap() };
+        let (now, well) = (at("2026-03-10T12:00:00Z"), || Ok(Ran::default()));
+        states.note("a", &well(), None, now).await;
+        states.note("a", &well(), None, now + TimeDelta::seconds(2)).await;
+        assert_eq!(state().await.succeeded_at, Some(now));
+        states.note("a", &Err(SourceError::refused("no")), None, now + TimeDelta::seconds(4)).await;
+        assert_eq!((state().await.failures, state().await.succeeded_at), (1, Some(now)));
+        let later = now + TimeDelta::seconds(6);
+        states.note("a", &well(), None, later).await;
+        assert_eq!((state().await.failures, state().await.succeeded_at), (0, Some(later)));
+    }
+
+    #[test]
+    fn a_jump_is_five_times_what_is_usual() {
+        let state = |batch_count, usual_rows| SourceState {
+            source: "a".into(),
+            succeeded_at: None,
+            failed_at: None,
+            error: None,
+            failures: 0,
+            next_at: None,
+            batch_count,
+            usual_rows,
+        };
+        for (before, rows, expected) in [
+            (state(10, 1_000.0), 5_001, true),
+            (state(10, 1_000.0), 5_000, false),
+            (state(10, 1_000.0), 199, true),
+            (state(10, 1_000.0), 200, false),
+            (state(9, 1_000.0), 9_000, false),
+            (state(10, 99.0), 9_000, false),
+        ] {
+            assert_eq!(is_jump(&before, rows), expected, "{before:?} {rows}");
+        }
+    }
+}
