@@ -34,7 +34,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 
 fn entry(table: &Table, now: DateTime<Utc>) -> Value {
     json!({"table": table.name, "version": table.version, "rows": table.rows, "bytes": table.bytes,
-           "updated_at": table.updated_at, "overdue": table.overdue(now)})
+           "updated_at": table.updated_at, "overdue": table.overdue(now), "failing": table.failing()})
 }
 
 type Line = [String; 6];
@@ -46,8 +46,14 @@ fn line(table: &Table, now: DateTime<Utc>) -> Line {
         table.rows.to_string(),
         table.bytes.to_string(),
         table.updated_at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        if table.overdue(now) { "overdue".to_owned() } else { String::new() },
+        words(table, now),
     ]
+}
+
+/// What is wrong with a table; empty for one in order.
+fn words(table: &Table, now: DateTime<Utc>) -> String {
+    let wrong = [(table.overdue(now), "overdue"), (table.failing(), "failing")];
+    wrong.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 /// Columns under their heads; numbers to the right.

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use catalog::Kind;
 use chrono::Utc;
 
 use crate::extract::{At, Caller, Read, TableAt};
@@ -22,6 +23,10 @@ pub async fn get_table(
     let wanted = std::slice::from_ref(&name);
     let mut found = app.catalog.pin(caller.workspace(), &caller.principal.slug, wanted).await?;
     let table = found.pop().flatten().ok_or_else(|| super::unknown(&name))?;
-    let downstream = super::downstream(&app, caller.workspace(), &table).await?;
-    Ok(One::new(TableBody::new(&table, downstream, Utc::now())).ok())
+    let downstream = super::downstream(&app, &caller.principal, &table).await?;
+    let mut body = TableBody::new(&table, downstream, Utc::now());
+    if table.kind == Kind::Platform {
+        body = body.after(app.catalog.model_run(table.id).await?, table.failing_since);
+    }
+    Ok(One::new(body).ok())
 }
