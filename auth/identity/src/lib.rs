@@ -7,12 +7,14 @@
 //! Absent on purpose: any database or HTTP type. Ids cross into SQL as their [`uuid::Uuid`].
 
 mod ids;
+mod likeness;
 mod names;
 mod principal;
 mod scopes;
 mod secret;
 
 pub use ids::{CustomerId, IntentId, JobId, KeyId, RequestId, TableId, WorkspaceId};
+pub use likeness::{normalize_name, similarity};
 pub use names::{Name, NameError, RegionId, Slug, TableName, is_hidden};
 pub use principal::Principal;
 pub use scopes::{Scope, Scopes};
