@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catalog::Catalog;
@@ -14,9 +15,9 @@ use tokio::sync::Mutex;
 use super::events::{self, Accepted, Keeper, PushError};
 use super::marks::Marks;
 use super::weather::{Archive, Grain, Range, Shared};
-use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched};
+use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched, mappings};
 use crate::lakefile::{Lakefile, WeatherSpec};
-use crate::models::{Models, Refreshed};
+use crate::models::{ModelError, Models, Outcome};
 use crate::publish::Publisher;
 
 /// Batches landed before the models run: a long queue of files costs one run of the models, not one each.
@@ -39,6 +40,8 @@ pub(super) struct Inner {
     pub logs: BTreeMap<String, Keeper>,
     /// What landed while the models failed: they owe it.
     pub owed: parking_lot::Mutex<BTreeMap<String, Landed>>,
+    /// While many sources are loaded one after the other, the models wait for the last of them.
+    pub held: AtomicBool,
     pub heavy: Handle,
 }
 
@@ -66,6 +69,9 @@ pub struct Ran {
     pub rows: u64,
     /// Tables that models brought up to date.
     pub models: BTreeSet<TableName>,
+    /// Models that failed: their tables keep the version they have, and are marked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
 }
 
 impl Arrivals {
@@ -83,6 +89,20 @@ impl Arrivals {
             while self.0.intake.resume(&source, now).await?.is_some() {}
             self.catch_up_models(&source, now).await?;
         }
+        self.0.models.retry(now).await?;
+        self.land_mappings(now).await
+    }
+
+    /// Mapping files that changed while nobody looked; a wrong one keeps its table as it is.
+    async fn land_mappings(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        for name in self.0.entries.keys().filter(|name| name.starts_with(mappings::PREFIX)) {
+            match self.drain(name, now).await {
+                Err(error @ SourceError::Refused { .. }) => {
+                    tracing::error!(source = name, %error, "a mapping is not taken");
+                }
+                done => drop(done?),
+            }
+        }
         Ok(())
     }
 
@@ -99,9 +119,14 @@ impl Arrivals {
             ran.batches += one.batches;
             ran.rows += one.rows;
             ran.models.extend(one.models);
+            ran.failed = one.failed;
         }
         if names.is_empty() {
             ran.models = self.rebuild(name, now).await?;
+        }
+        // Whoever asks by name does not wait for a failing model's rest.
+        if ran.failed.is_empty() && self.0.models.failing() {
+            ran.add(self.0.models.retry(now).await?);
         }
         Ok(ran)
     }
@@ -181,11 +206,15 @@ impl Arrivals {
     ) -> Result<(), SourceError> {
         ran.batches += landed.len() as u64;
         ran.rows += landed.iter().map(|l| l.rows).sum::<u64>();
-        let Some(due) = self.due(source, landed) else { return Ok(()) };
+        let Some(due) = self.due(source, landed) else { return self.retry(now, ran).await };
+        if self.0.held.load(Ordering::Relaxed) {
+            self.0.owed.lock().insert(source.to_string(), due);
+            return Ok(());
+        }
         let changed = BTreeMap::from([(due.table.clone(), due.touched.clone())]);
         match self.0.models.refresh(changed, now).await {
-            Ok(refreshed) => {
-                ran.models.extend(names(refreshed));
+            Ok(outcome) => {
+                ran.add(outcome);
                 self.0.marks.ran(&due, now).await
             }
             Err(error) => {
@@ -193,6 +222,37 @@ impl Arrivals {
                 Err(error.into())
             }
         }
+    }
+
+    /// From now on what lands waits for [`Arrivals::release`]: loading many sources then costs one run of the models.
+    /// A kill between the two is made good by the next [`Arrivals::catch_up`].
+    pub(crate) fn hold(&self) {
+        self.0.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs the models for all that landed since [`Arrivals::hold`].
+    /// - Errors: those of the models; they owe it then.
+    pub(crate) async fn release(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        self.0.held.store(false, Ordering::Relaxed);
+        let owed = std::mem::take(&mut *self.0.owed.lock());
+        let mut changed: BTreeMap<TableName, Touched> = BTreeMap::new();
+        owed.values().for_each(|l| changed.entry(l.table.clone()).or_default().merge(&l.touched));
+        if let Err(error) = self.0.models.refresh(changed, now).await {
+            self.0.owed.lock().extend(owed);
+            return Err(error.into());
+        }
+        for landed in owed.values() {
+            self.0.marks.set(&landed.source, landed.n, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tries failing models whose rest is over.
+    pub(super) async fn retry(&self, now: DateTime<Utc>, ran: &mut Ran) -> Result<(), SourceError> {
+        if self.0.models.failing() {
+            ran.add(self.0.models.refresh(BTreeMap::new(), now).await?);
+        }
+        Ok(())
     }
 
     /// What landed now, and what the models owe from before; the last batch stands for all.
@@ -223,7 +283,9 @@ impl Arrivals {
             progress.step(source.name(), landed.len() as u64, of);
         }
         self.settle(source.name(), &landed, now, ran).await?;
-        let Some(last) = landed.last() else { return Ok(()) };
+        let Some(last) = landed.last().filter(|_| !self.0.held.load(Ordering::Relaxed)) else {
+            return Ok(());
+        };
         self.0.marks.set(source.name(), last.n, now).await
     }
 
@@ -232,7 +294,8 @@ impl Arrivals {
         let table = name.parse::<TableName>().ok().filter(|t| self.0.models.fills(t));
         let table = table.ok_or_else(|| SourceError::Unknown { name: name.to_string() })?;
         let all = Touched::all_days(self.0.places.all().await?);
-        Ok(names(self.0.models.rebuild(&table, &all, now).await?).collect())
+        let refreshed = self.0.models.rebuild(&table, &all, now).await?;
+        Ok(refreshed.into_iter().map(|r| r.table).collect())
     }
 
     /// Regions that the gazetteer names and the lake does not have yet.
@@ -273,6 +336,9 @@ impl Arrivals {
     }
 }
 
-fn names(refreshed: Vec<Refreshed>) -> impl Iterator<Item = TableName> {
-    refreshed.into_iter().map(|r| r.table)
+impl Ran {
+    fn add(&mut self, outcome: Outcome) {
+        self.models.extend(outcome.refreshed.into_iter().map(|r| r.table));
+        self.failed.extend(outcome.failed.iter().map(ModelError::told));
+    }
 }

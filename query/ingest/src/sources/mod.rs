@@ -14,6 +14,7 @@ mod arrivals;
 pub mod events;
 pub mod files;
 mod intake;
+mod mappings;
 mod marks;
 mod open;
 mod raw;
@@ -36,7 +37,7 @@ pub use intake::{Intake, Landed};
 pub use open::{ArrivalsConfig, OpenError};
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
-pub use touched::Touched;
+pub use touched::{Touched, month_of};
 
 use crate::publish::{Mode, Split};
 
@@ -150,4 +151,4 @@ mod arrivals_tests;
 #[cfg(test)]
 mod nyc;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
