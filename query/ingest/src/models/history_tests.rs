@@ -124,14 +124,14 @@ async fn arrive(lake: &TestLake, arrival: Arrival, step: usize, random: &mut Std
         Arrival::A(day) => {
             let rows =
                 PLACES[..2].iter().map(|r| format!("{r},{},{}\n", number(), number())).collect::<String>();
-            let file = inbox.join(format!("a/a-{day}.csv"));
+            let file = inbox.join(format!("a/{day}.csv"));
             std::fs::write(file, format!("region_id,activity_index,visits\n{rows}")).unwrap();
             "a"
         }
         Arrival::B(day) => {
             let rows =
                 PLACES[..2].iter().map(|r| format!("{r},{},{}\n", number(), number())).collect::<String>();
-            let file = inbox.join(format!("b/b-{day}.csv"));
+            let file = inbox.join(format!("b/{day}.csv"));
             std::fs::write(file, format!("region_id,households,income_index\n{rows}")).unwrap();
             "b"
         }

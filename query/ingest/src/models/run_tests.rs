@@ -76,7 +76,7 @@ async fn a_failed_test_keeps_the_old_version_marks_the_table_and_mends_with_the_
 async fn a_model_that_fails_holds_up_none_that_does_not_rest_on_it() {
     let lake = lake("between = { price_mean = [0, 100] }").await;
     let inbox = lake.folder.path().join("sources/inbox/a");
-    std::fs::write(inbox.join("a-2026-03-12.csv"), "region_id,activity_index,visits\nit-lombardia,9,9\n")
+    std::fs::write(inbox.join("2026-03-12.csv"), "region_id,activity_index,visits\nit-lombardia,9,9\n")
         .unwrap();
     price(&lake, 500.0, 0).await;
     lake.arrivals.run_once("a", now(1)).await.unwrap();
@@ -157,9 +157,6 @@ async fn a_command_model_takes_its_rows_from_a_program() {
     assert_eq!(with("cat").await, (vec!["2026-03-09 50.0".to_owned()], Vec::new()));
     for (command, words) in [("echo sorry >&2; exit 7", "sorry"), ("echo 1", "fails")] {
         let (rows, failed) = with(command).await;
-        assert!(
-            rows.is_empty() && failed.len() == 1 && failed[0].contains(words),
-            "{words}: {failed:?}"
-        );
+        assert!(rows.is_empty() && failed.len() == 1 && failed[0].contains(words), "{words}: {failed:?}");
     }
 }
