@@ -63,7 +63,7 @@ pub struct TableBody {
     /// The last run of the model behind it failed: the rows are those of the last good one.
     #[schema(example = false)]
     pub failing: bool,
-    /// The last run of the model behind it; null in a list, and for a table without a model.
+    /// The last run of the model behind it; null for a table without a model, and before the first.
     #[schema(required = true)]
     pub run: Option<RunOfModel>,
     /// Tables it is made from.
@@ -72,7 +72,7 @@ pub struct TableBody {
     /// The tables that are made from it, the caller's analyses among them; empty in a list.
     #[schema(example = json!([]))]
     pub downstream: Vec<String>,
-    /// What the tests of its last run found; those of an analysis as they are declared. A list has none of a model.
+    /// What the tests of its last run found; those of an analysis as they are declared.
     #[schema(value_type = Vec<Object>, example = json!([{"test": "between", "columns": ["hours"], "passed": true}]))]
     pub tests: Value,
 }
