@@ -17,6 +17,7 @@ mod house;
 mod keys;
 mod kill;
 mod lakes;
+mod models;
 mod nyc;
 mod object_store;
 mod operator;

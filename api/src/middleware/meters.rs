@@ -30,6 +30,7 @@ const COUNTERS: &[(&str, &str)] = &[
 ];
 const GAUGES: &[(&str, &str)] = &[
     ("lakefront_connections", "Open connections"),
+    ("lakefront_model_failing", "1 for a model whose last run failed, 0 for one in order"),
     ("lakefront_worker_processes", "Worker processes by state"),
     ("lakefront_worker_queue_length", "Callers who wait for a worker process"),
     (RESIDENT, "Resident memory of the gateway process, without its workers"),

@@ -40,6 +40,9 @@ pub struct TableVersion {
     /// The newest commit is older than was promised.
     #[schema(example = false)]
     overdue: bool,
+    /// The last run of the model behind it failed: the rows are those of the last good one.
+    #[schema(example = false)]
+    failing: bool,
 }
 
 /// How rows are written.

@@ -1,6 +1,7 @@
 //! `serve`, `migrate` and `check`.
 
 use anyhow::Context;
+use ingest::lakefile::Lakefile;
 use serde_json::json;
 
 use crate::cli::ServeArgs;
@@ -36,9 +37,15 @@ pub fn migrate(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// Judges a configuration: its keys were read already, now what they point to.
+/// Judges a configuration: its keys were read already, now what they point to. Of a lake every fault is told.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     config.auth.signing_key()?;
+    let faults = runtime(1)?.block_on(Lakefile::examine(config.lake.file.as_deref()));
+    if !faults.is_empty() {
+        print(&json!({"ok": false, "errors": faults}))?;
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::bail!("the lake is not in order:\n{}", lines.join("\n"));
+    }
     let lake = Store::lakefile(config)?;
     print(&json!({"ok": true, "lake": lake.name, "configuration": config}))
 }

@@ -63,7 +63,7 @@ fn words(health: &Health) -> String {
     text += "\n\n";
     text += &aligned(["source", "failures", "", "", "last well", ""], health.sources.iter().map(source_line));
     text += "\n";
-    let late = health.tables.iter().filter(|table| table.overdue);
+    let late = health.tables.iter().filter(|table| table.why.is_some());
     let late = late.map(|table| (table.table.to_string(), &table.why, &table.todo));
     let failing = health.sources.iter().filter(|source| source.failures > 0);
     for (name, why, todo) in
@@ -88,8 +88,14 @@ fn table_line(table: &TableHealth) -> Line {
         table.rows.to_string(),
         table.bytes.to_string(),
         instant(table.updated_at),
-        if table.overdue { "overdue".to_owned() } else { String::new() },
+        wrong(table),
     ]
+}
+
+/// What is wrong with a table; empty for one in order.
+fn wrong(table: &TableHealth) -> String {
+    let wrong = [(table.overdue, "overdue"), (table.failing, "failing")];
+    wrong.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 fn source_line(source: &SourceHealth) -> Line {

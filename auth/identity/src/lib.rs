@@ -7,6 +7,7 @@
 //! Absent on purpose: any database or HTTP type. Ids cross into SQL as their [`uuid::Uuid`].
 
 mod ids;
+mod likeness;
 mod names;
 mod place;
 mod principal;
@@ -14,6 +15,7 @@ mod scopes;
 mod secret;
 
 pub use ids::{CustomerId, IntentId, JobId, KeyId, RequestId, TableId, WorkspaceId};
+pub use likeness::{normalize_name, similarity};
 pub use names::{Name, NameError, RegionId, Slug, TableName, is_hidden};
 pub use place::WORKSPACES;
 pub use principal::Principal;

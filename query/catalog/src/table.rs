@@ -149,6 +149,8 @@ pub struct Table {
     pub tests: Value,
     /// How old its newest commit may be before it is overdue, in seconds.
     pub promise_secs: Option<i64>,
+    /// Since when the model behind it has failed; its rows are those of the last good run.
+    pub failing_since: Option<DateTime<Utc>>,
 }
 
 impl Table {
@@ -177,6 +179,7 @@ impl Table {
             refresh: None,
             tests: Value::Null,
             promise_secs: None,
+            failing_since: None,
         }
     }
 
@@ -197,6 +200,11 @@ impl Table {
         self.overdue_at().is_some_and(|at| now > at)
     }
 
+    /// Whether the last run of the model behind it failed.
+    pub fn failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
+
     /// When the promise breaks unless a commit comes before; `None` without a promise.
     pub fn overdue_at(&self) -> Option<DateTime<Utc>> {
         let promise = chrono::TimeDelta::try_seconds(self.promise_secs?)?;
@@ -209,7 +217,8 @@ macro_rules! table_columns {
     () => {
         "id, workspace_id, schema_name, name, kind, location, version, revision, created_at, updated_at, \
          columns, key_columns, sort_columns, row_count, byte_count, reject_count, description, definition, \
-         params, upstream, refresh, tests, promise_secs, floor_version, floor_at, changed"
+         params, upstream, refresh, tests, promise_secs, floor_version, floor_at, changed, \
+         failing_since"
     };
 }
 pub(crate) use table_columns;
@@ -244,6 +253,7 @@ database::row! {
         pub floor_version: Option<i64>,
         pub floor_at: Option<DateTime<Utc>>,
         pub changed: i64,
+        pub failing_since: Option<DateTime<Utc>>,
     }
 }
 
@@ -272,6 +282,7 @@ impl From<TableRow> for Table {
             refresh: row.refresh,
             tests: row.tests.0,
             promise_secs: row.promise_secs,
+            failing_since: row.failing_since,
         }
     }
 }
@@ -289,7 +300,7 @@ pub(crate) async fn insert(tx: &mut Tx, table: &Table, owner: &Owner, ticks: i64
         table_columns!(),
         ", owner)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                 $21, $22, $23, NULL, NULL, $24, $25)
+                 $21, $22, $23, NULL, NULL, $24, NULL, $25)
          ON CONFLICT DO NOTHING"
     );
     let added = within!(tx, |conn| sqlx::query(INSERT)

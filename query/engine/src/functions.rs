@@ -1,5 +1,7 @@
 //! Functions of our own, for models and customers alike.
 
+mod likeness;
+
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array};
@@ -20,7 +22,7 @@ pub fn local_day() -> Arc<ScalarUDF> {
 
 /// Every function of ours.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![local_day()]
+    [local_day()].into_iter().chain(likeness::all()).collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -14,6 +14,9 @@ pub struct TableMeta {
     pub version: Option<i64>,
     pub updated_at: Option<DateTime<Utc>>,
     pub overdue: bool,
+    /// The last run of the model behind it failed: the rows are those of the last good one.
+    #[serde(default)]
+    pub failing: bool,
 }
 
 /// The facts of an answer that a format without room for `meta` carries in headers.

@@ -62,6 +62,8 @@ pub struct TableHealth {
     pub bytes: i64,
     pub updated_at: DateTime<Utc>,
     pub overdue: bool,
+    /// Its model failed: it keeps the version it had.
+    pub failing: bool,
     pub why: Option<String>,
     pub todo: Option<String>,
 }
@@ -122,7 +124,7 @@ impl Facts {
             self.tables.iter().map(|table| self.table(lakefile, table, &sources, now)).collect();
         let told = !self.dead.iter().any(|alert| now - alert.raised_at < NEWS);
         Health {
-            well: told && sources.iter().all(|s| s.well) && tables.iter().all(|t| !t.overdue),
+            well: told && sources.iter().all(|s| s.well) && tables.iter().all(|t| !t.overdue && !t.failing),
             sources,
             tables,
             schedules: self.schedules.iter().map(schedule).collect(),
@@ -145,9 +147,11 @@ impl Facts {
         now: DateTime<Utc>,
     ) -> TableHealth {
         let overdue = table.overdue(now);
-        let (why, todo) = match overdue {
-            true => self.reason(lakefile, table, sources, now),
-            false => (None, None),
+        let failing = table.failing();
+        let (why, todo) = match (failing, overdue) {
+            (true, _) => refused(table),
+            (false, true) => self.reason(lakefile, table, sources, now),
+            (false, false) => (None, None),
         };
         TableHealth {
             table: table.name.clone(),
@@ -156,6 +160,7 @@ impl Facts {
             bytes: table.bytes,
             updated_at: table.updated_at,
             overdue,
+            failing,
             why,
             todo,
         }
@@ -179,11 +184,7 @@ impl Facts {
         let late = inputs.filter(|input| self.is_overdue(input, now)).map(ToString::to_string);
         let late = late.collect::<Vec<_>>().join(", ");
         if late.is_empty() {
-            let todo = format!(
-                "see `lakefront_model_failures_total` and the log, then `lakefront run {}`",
-                table.name
-            );
-            return (Some("its model has not run, or its result is refused".into()), Some(todo));
+            return (Some("its model has not run".into()), Some(format!("`lakefront run {}`", table.name)));
         }
         (
             Some(format!("its input is late: {late}")),
@@ -194,6 +195,17 @@ impl Facts {
     fn is_overdue(&self, name: &TableName, now: DateTime<Utc>) -> bool {
         self.tables.iter().any(|table| table.name == *name && table.overdue(now))
     }
+}
+
+/// Why a table keeps the version it has, and what to do.
+fn refused(table: &Table) -> (Option<String>, Option<String>) {
+    let why = "its model fails: the statement, or a test of its rows".to_string();
+    let name = &table.name;
+    let todo = format!(
+        "`GET /v1/tables/{}/{}` names the test; mend it, then `lakefront run {name}`",
+        name.schema, name.table
+    );
+    (Some(why), Some(todo))
 }
 
 fn source(name: &str, state: Option<&SourceState>, planned: Option<DateTime<Utc>>) -> SourceHealth {

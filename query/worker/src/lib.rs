@@ -15,10 +15,12 @@ mod death;
 mod files;
 mod limits;
 mod pool;
+mod program;
 mod serve;
 
 pub use death::Death;
 pub use files::{FileClient, Files, NoFiles};
 pub use limits::Limits;
 pub use pool::{Admission, Class, Lease, Pool, PoolConfig, PoolState, Promoter, TaskError};
+pub use program::{Program, ProgramError};
 pub use serve::{Refusal, Reply, ServeError, Task, serve};

@@ -1,12 +1,34 @@
 //! A table of the catalog as it is answered.
 
-use catalog::{Kind, Table};
+use catalog::{Kind, ModelRun, Table};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::dataset::{Column, columns};
+
+/// How the last run of a model ended.
+#[derive(Serialize, ToSchema)]
+pub struct RunOfModel {
+    #[schema(example = "2026-02-01T06:00:00Z")]
+    pub at: DateTime<Utc>,
+    /// `succeeded` or `failed`.
+    #[schema(example = "succeeded")]
+    pub outcome: &'static str,
+    /// The version that is served since.
+    #[schema(required = true, example = 812)]
+    pub version: Option<i64>,
+    /// Rows that it computed.
+    #[schema(example = 2)]
+    pub rows: i64,
+    /// Which test broke and with which value, or why the statement fails.
+    #[schema(required = true, example = json!(null))]
+    pub failure: Option<String>,
+    /// Since when its runs fail.
+    #[schema(required = true, example = json!(null))]
+    pub failing_since: Option<DateTime<Utc>>,
+}
 
 /// Any table the caller may see.
 #[derive(Serialize, ToSchema)]
@@ -38,13 +60,20 @@ pub struct TableBody {
     /// The newest commit is older than was promised.
     #[schema(example = false)]
     pub overdue: bool,
+    /// The last run of the model behind it failed: the rows are those of the last good one.
+    #[schema(example = false)]
+    pub failing: bool,
+    /// The last run of the model behind it; null for a table without a model, and before the first.
+    #[schema(required = true)]
+    pub run: Option<RunOfModel>,
     /// Tables it is made from.
     #[schema(example = json!(["weather.hourly"]))]
     pub upstream: Vec<String>,
-    /// The caller's analyses that read it; empty in a list.
+    /// The tables that are made from it, the caller's analyses among them; empty in a list.
     #[schema(example = json!([]))]
     pub downstream: Vec<String>,
-    #[schema(value_type = Vec<Object>, example = json!([]))]
+    /// What the tests of its last run found; those of an analysis as they are declared.
+    #[schema(value_type = Vec<Object>, example = json!([{"test": "between", "columns": ["hours"], "passed": true}]))]
     pub tests: Value,
 }
 
@@ -63,9 +92,37 @@ impl TableBody {
             rows: (table.kind != Kind::View && table.version.is_some()).then_some(table.rows),
             updated_at: table.updated_at,
             overdue: table.overdue(now),
+            failing: table.failing(),
+            run: None,
             upstream: table.upstream.iter().map(ToString::to_string).collect(),
             downstream,
             tests: if table.tests.is_null() { Value::Array(Vec::new()) } else { table.tests.clone() },
         }
     }
+
+    /// The same with the last run of the model behind it.
+    pub fn after(mut self, run: Option<ModelRun>, failing_since: Option<DateTime<Utc>>) -> Self {
+        let Some(run) = run else { return self };
+        let broken = broken(&run);
+        if run.tests.is_array() {
+            self.tests = run.tests;
+        }
+        self.run = Some(RunOfModel {
+            at: run.at,
+            outcome: if run.failure.is_some() { "failed" } else { "succeeded" },
+            version: run.version,
+            rows: run.rows,
+            failure: broken,
+            failing_since,
+        });
+        self
+    }
+}
+
+/// What the first broken test found. What an engine says of a failing statement is for the operator alone.
+fn broken(run: &ModelRun) -> Option<String> {
+    run.failure.as_ref()?;
+    let tests = run.tests.as_array().into_iter().flatten();
+    let found = tests.filter_map(|test| test["found"].as_str()).next();
+    Some(found.unwrap_or("its statement fails").to_owned())
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use catalog::Kind;
 use chrono::Utc;
 
 use crate::extract::{At, Caller, Read, TableAt};
@@ -24,6 +25,10 @@ pub async fn get_table(
     let Some(table) = found.pop().flatten() else {
         return Err(app.engine.unknown_table(&caller.principal, &name).await.into());
     };
-    let downstream = super::downstream(&app, caller.workspace(), &table).await?;
-    Ok(One::new(TableBody::new(&table, downstream, Utc::now())).ok())
+    let downstream = super::downstream(&app, &caller.principal, &table).await?;
+    let mut body = TableBody::new(&table, downstream, Utc::now());
+    if table.kind == Kind::Platform {
+        body = body.after(app.catalog.model_run(table.id).await?, table.failing_since);
+    }
+    Ok(One::new(body).ok())
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use catalog::Kind;
 use chrono::Utc;
 
 use crate::extract::{Caller, Read};
@@ -16,5 +17,14 @@ use crate::state::App;
 pub async fn list_tables(caller: Caller<Read>, State(app): State<App>) -> Result<Response, Problem> {
     let now = Utc::now();
     let tables = app.catalog.list(caller.workspace()).await?;
-    Ok(List::new(tables.iter().map(|table| TableBody::new(table, Vec::new(), now)).collect(), None).ok())
+    let mut bodies = Vec::with_capacity(tables.len());
+    for table in &tables {
+        let mut body = TableBody::new(table, Vec::new(), now);
+        // A lake has some dozen models; a customer's tables have none.
+        if table.kind == Kind::Platform && !table.upstream.is_empty() {
+            body = body.after(app.catalog.model_run(table.id).await?, table.failing_since);
+        }
+        bodies.push(body);
+    }
+    Ok(List::new(bodies, None).ok())
 }

@@ -23,6 +23,7 @@ pub(super) struct Footing {
     /// The stamp of the region, or the newest among several regions'.
     pub stamp: Option<Stamp>,
     overdue: bool,
+    failing: bool,
 }
 
 impl Footing {
@@ -59,7 +60,7 @@ impl Footing {
         Self::standing(name, table, stamp, now, tag)
     }
 
-    /// `now` is absent for an answer about the past: it is what it is, and never overdue.
+    /// `now` is absent for an answer about the past: it is what it is, and never overdue or failing.
     fn standing(
         name: &'static TableName,
         table: Option<Arc<Table>>,
@@ -69,8 +70,9 @@ impl Footing {
     ) -> Self {
         let overdue = table.as_ref().zip(now).is_some_and(|(table, now)| table.overdue(now));
         tag.bytes(table.as_ref().map(|table| table.id.as_uuid()).unwrap_or_default().as_bytes());
-        tag.number(i64::from(overdue));
-        Self { name, table, stamp, overdue }
+        let failing = now.is_some() && table.as_ref().is_some_and(|table| table.failing());
+        tag.number(i64::from(overdue)).number(i64::from(failing));
+        Self { name, table, stamp, overdue, failing }
     }
 
     /// The table and the version of it to read; `None` where nothing was ever committed.
@@ -86,6 +88,7 @@ impl Footing {
             version: self.stamp.map(|stamp| stamp.version),
             updated_at: self.stamp.map(|stamp| stamp.updated_at),
             overdue: self.overdue,
+            failing: self.failing,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::Date32Type;
 use arrow::record_batch::RecordBatch;
-use catalog::Touched;
+use catalog::{ModelRun, Touched};
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use identity::RegionId;
 use lake::Remove;
@@ -294,6 +294,24 @@ async fn a_tag_changes_with_the_regions_rows_alone() {
     assert_ne!(overdue.page.etag, first.page.etag, "a promise broke without a commit");
     let body: Value = serde_json::from_slice(&overdue.page.body).unwrap();
     assert_eq!(body["meta"]["tables"][1]["overdue"], true);
+
+    let run = |failure: Option<&str>| ModelRun {
+        table: daily.id,
+        at: now(),
+        version: daily.version,
+        rows: 0,
+        failure: failure.map(str::to_owned),
+        tests: Value::Null,
+        owed: Value::Null,
+        retry_at: None,
+    };
+    scene.world.catalog.note_model_run(&run(Some("a test breaks"))).await.unwrap();
+    let failing = scene.ask(rome.clone(), now()).await.unwrap();
+    assert_ne!(failing.page.etag, first.page.etag, "a model failed without a commit");
+    let body: Value = serde_json::from_slice(&failing.page.body).unwrap();
+    assert_eq!(body["meta"]["tables"][1]["failing"], true);
+    scene.world.catalog.note_model_run(&run(None)).await.unwrap();
+    assert_eq!(tag(&rome, now()).unwrap().etag, first.page.etag, "the next run was good");
 
     let daily = scene.world.catalog.moment().table(&super::tables::WEATHER_DAILY).unwrap();
     let fresh = Day {

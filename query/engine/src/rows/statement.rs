@@ -312,6 +312,7 @@ mod tests {
             refresh: None,
             tests: Value::Null,
             promise_secs: None,
+            failing_since: None,
         }
     }
 

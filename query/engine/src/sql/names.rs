@@ -25,7 +25,7 @@ pub(crate) struct Pinned {
     /// The names of the statement itself, in the caller's spelling.
     pub names: Vec<TableName>,
     pub tables: BTreeMap<TableName, Arc<Table>>,
-    /// The answer is about the past, where nothing is overdue.
+    /// The answer is about the past, where nothing is overdue or failing.
     past: bool,
 }
 
@@ -120,7 +120,7 @@ impl Pinned {
         }
         for table in self.tables.values() {
             tag.bytes(table.id.as_uuid().as_bytes()).version(table.version).number(table.revision);
-            tag.number(i64::from(self.overdue(table, now)));
+            tag.number(i64::from(self.overdue(table, now))).number(i64::from(self.failing(table)));
         }
     }
 
@@ -131,12 +131,17 @@ impl Pinned {
             version: table.version,
             updated_at: Some(table.updated_at),
             overdue: self.overdue(table, now),
+            failing: self.failing(table),
         };
         self.tables.iter().map(entry).collect()
     }
 
     fn overdue(&self, table: &Table, now: DateTime<Utc>) -> bool {
         !self.past && table.overdue(now)
+    }
+
+    fn failing(&self, table: &Table) -> bool {
+        !self.past && table.failing()
     }
 
     /// The same tables at the versions `pins` names. Errors: `conflict` where a table is not the one it was.

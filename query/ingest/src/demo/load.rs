@@ -24,12 +24,16 @@ impl Demo {
         let (regions, years) = (self.config.regions, self.config.years);
         arrivals.catch_up(now).await?;
         if !state.has(regions, years) {
+            arrivals.hold();
             self.load_files(arrivals, progress, now).await?;
             self.load_weather(arrivals, progress, now).await?;
             progress.step("market events", 0, 1);
             producer::seed(&self.world, arrivals, now).await?;
             arrivals.run_once("d", now).await?;
             progress.step("market events", 1, 1);
+            progress.step("models", 0, 1);
+            arrivals.release(now).await?;
+            progress.step("models", 1, 1);
             state.add(regions, years).map_err(DemoError::io("the demo's memory"))?;
         }
         progress.step("current weather and forecast", 0, 1);

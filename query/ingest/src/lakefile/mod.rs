@@ -5,11 +5,14 @@
 //!   lake.toml      areas, currency, sources, tables with columns, units and freshness promises
 //!   regions.csv    the gazetteer: known places with their points
 //!   models/<area>/<schema>.<table>.sql
+//!   mappings/<schema>.<table>.csv        tables that say what sources call otherwise
 //! ```
 //! Absent on purpose: anything about where the bytes lie (that is `lake`'s) and about customers' tables.
 
 mod builtin;
+mod examine;
 mod gazetteer;
+mod mapping;
 mod period;
 mod register;
 mod schedule;
@@ -17,14 +20,16 @@ mod sources;
 mod table;
 mod zone;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use identity::TableName;
 use serde::Deserialize;
 
+pub use examine::Fault;
 pub use gazetteer::{Gazetteer, KnownPlace};
+pub use mapping::Mapping;
 pub use period::Period;
 pub use register::RegisterError;
 pub use schedule::{ScheduleSpec, Times};
@@ -50,6 +55,7 @@ pub struct Lakefile {
     pub schedules: BTreeMap<String, ScheduleSpec>,
     pub gazetteer: Gazetteer,
     pub models: Vec<Model>,
+    pub mappings: Vec<Mapping>,
 }
 
 /// `lake.toml` as it is written.
@@ -78,20 +84,22 @@ pub enum LakefileError {
         source: std::io::Error,
     },
     /// The reader's own words, which tell line and reason.
-    #[error("lake.toml: {0}")]
-    Toml(Box<toml::de::Error>),
+    #[error("lake.toml: {error}")]
+    Toml { line: usize, error: Box<toml::de::Error> },
     #[error("regions.csv, line {line}: {reason}")]
     Region { line: u64, reason: String },
-    #[error("lake.toml: {0}")]
-    Wrong(String),
-    #[error("model {file}: {reason}")]
-    Model { file: String, reason: String },
+    #[error("lake.toml, line {line}: {reason}")]
+    Wrong { line: usize, reason: String },
+    #[error("model {file}, line {line}: {reason}")]
+    Model { file: String, line: usize, reason: String },
+    #[error("mapping {file}, line {line}: {reason}")]
+    Mapping { file: String, line: usize, reason: String },
 }
 
 impl Lakefile {
     /// The default lake `weather-market`, as built into this binary.
     pub fn builtin() -> Result<Arc<Self>, LakefileError> {
-        Self::assemble(builtin::LAKE, builtin::REGIONS, builtin_models()).map(Arc::new)
+        Self::assemble(&Texts::builtin()).map(Arc::new)
     }
 
     /// Writes the default lake into a folder, with a definition that is changed: what [`Lakefile::read`] reads.
@@ -101,6 +109,8 @@ impl Lakefile {
         change(&mut lake);
         let own = [("lake.toml", lake.to_string()), ("regions.csv", builtin::REGIONS.to_string())];
         let files = own.into_iter().map(|(file, text)| (file.to_string(), text)).chain(builtin_models());
+        let files =
+            files.chain(builtin::MAPPINGS.iter().map(|(file, text)| (file.to_string(), text.to_string())));
         for (file, text) in files {
             let path = folder.join(file);
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
@@ -112,13 +122,7 @@ impl Lakefile {
     /// A lake from a folder of its own, or from the `lake.toml` in it. Without `models/` it has the built-in models.
     /// - Errors: [`LakefileError`] with the file and, where there is one, the line.
     pub fn read(path: &Path) -> Result<Arc<Self>, LakefileError> {
-        let file = if path.is_dir() { path.join("lake.toml") } else { path.to_path_buf() };
-        let folder = file.parent().unwrap_or(Path::new("."));
-        let lake = read(&file)?;
-        let regions = read(&folder.join("regions.csv"))?;
-        let models = folder.join("models");
-        let models = if models.is_dir() { model_files(&models)? } else { builtin_models() };
-        Self::assemble(&lake, &regions, models).map(Arc::new)
+        Self::assemble(&Texts::read(path)?).map(Arc::new)
     }
 
     /// The same lake over other places, from the text of a `regions.csv`.
@@ -131,27 +135,17 @@ impl Lakefile {
         Arc::new(Self { gazetteer: self.gazetteer.first(n), ..self.clone() })
     }
 
-    fn assemble(lake: &str, regions: &str, models: Vec<(String, String)>) -> Result<Self, LakefileError> {
-        let written: Written = toml::from_str(lake).map_err(|error| LakefileError::Toml(Box::new(error)))?;
-        let known = Gazetteer::parse(regions)?;
-        let models = models
-            .into_iter()
-            .map(|(file, text)| Model::parse(&file, &text))
-            .collect::<Result<Vec<_>, _>>()?;
-        let models = in_order(models)?;
-        let lakefile = Self {
-            name: written.name,
-            description: written.description,
-            currency: written.currency,
-            areas: written.areas,
-            tables: written.tables,
-            schedules: schedules(written.schedules, &written.sources, &models)?,
-            sources: written.sources,
-            gazetteer: written.regions.map_or_else(|| known.clone(), |n| known.first(n)),
-            models,
-        };
-        lakefile.check()?;
-        Ok(lakefile)
+    fn assemble(texts: &Texts) -> Result<Self, LakefileError> {
+        let written = Written::parse(&texts.lake)?;
+        let known = Gazetteer::parse(&texts.regions)?;
+        let models = texts.models.iter().map(|(file, text)| Model::parse(file, text));
+        let models = in_order(models.collect::<Result<Vec<_>, _>>()?)?;
+        let mappings = texts.mappings.iter().map(Mapping::of).collect::<Result<Vec<_>, _>>()?;
+        let lakefile = written.with(known, models, mappings);
+        match lakefile.wrongs(&texts.lake).into_iter().next() {
+            Some(wrong) => Err(wrong),
+            None => Ok(lakefile),
+        }
     }
 
     /// The declaration of a table, by name.
@@ -176,58 +170,155 @@ impl Lakefile {
         self.areas.get(kind).map_or("raw", String::as_str)
     }
 
-    fn check(&self) -> Result<(), LakefileError> {
-        self.check_tables()?;
-        self.check_schedules()?;
+    /// Every name that does not fit another. `text`: the `lake.toml` it was read from, for the lines.
+    fn wrongs(&self, text: &str) -> Vec<LakefileError> {
+        let wrong =
+            |place: String, reason: String| LakefileError::Wrong { line: line_of(text, &place), reason };
+        let mut wrongs = self.wrong_tables(text);
+        wrongs.extend(self.wrong_schedules(text));
         for (name, source) in &self.sources {
-            for table in source.tables() {
-                if self.table(table).is_none() {
-                    return Err(LakefileError::Wrong(format!(
-                        "source `{name}` fills an unknown table `{table}`"
-                    )));
-                }
-            }
+            let unknown = source.tables().into_iter().filter(|table| self.table(table).is_none());
+            wrongs.extend(unknown.map(|table| {
+                let reason = format!("source `{name}` fills an unknown table `{table}`");
+                wrong(format!("[sources.{name}]"), reason)
+            }));
         }
-        for model in &self.models {
-            if self.table(&model.table).is_none() {
-                let reason = format!("no table `{}` in lake.toml", model.table);
-                return Err(LakefileError::Model { file: model.file.clone(), reason });
-            }
+        for model in self.models.iter().filter(|model| self.table(&model.table).is_none()) {
+            let (file, line) = (model.file.clone(), model.line_of("table"));
+            let reason = format!("no table `{}` in lake.toml", model.table);
+            wrongs.push(LakefileError::Model { file, line, reason });
         }
-        Ok(())
+        wrongs.extend(self.mappings.iter().filter_map(|mapping| self.wrong_mapping(mapping)));
+        wrongs
     }
 
-    fn check_schedules(&self) -> Result<(), LakefileError> {
-        for (name, schedule) in &self.schedules {
-            let wrong = |reason: String| LakefileError::Wrong(format!("schedule `{name}`: {reason}"));
-            schedule.timetable().map_err(wrong)?;
-            let run = schedule.run.as_str();
-            let source = run.split('.').next().unwrap_or(run);
-            let is_source = self.sources.contains_key(run)
-                || matches!(self.sources.get(source), Some(SourceSpec::Weather(_)));
-            let is_model = self.models.iter().any(|model| model.table.to_string() == run);
-            if !is_source && !is_model && run != MAINTENANCE {
-                return Err(wrong(format!("`{run}` is no source, no model's table and not `{MAINTENANCE}`")));
-            }
-        }
-        Ok(())
+    fn wrong_schedules(&self, text: &str) -> Vec<LakefileError> {
+        let wrong = |(name, schedule): (&String, &ScheduleSpec)| {
+            let place = name
+                .strip_prefix("source.")
+                .map_or(format!("[schedules.{name}]"), |s| format!("[sources.{s}]"));
+            let reason = schedule.timetable().err().or_else(|| self.unknown_run(&schedule.run))?;
+            Some(LakefileError::Wrong {
+                line: line_of(text, &place),
+                reason: format!("schedule `{name}`: {reason}"),
+            })
+        };
+        let dotted = |name: &String| name.contains('.') && !self.own_times(name);
+        let dots = self.schedules.keys().filter(|name| dotted(name)).map(|name| LakefileError::Wrong {
+            line: line_of(text, &format!("[schedules.\"{name}\"]")),
+            reason: format!("schedule `{name}`: a schedule's name has no dot"),
+        });
+        let both = self.sources.iter().filter_map(|(name, source)| {
+            let reason = format!("source `{name}`: {}", source.times().err()?);
+            Some(LakefileError::Wrong { line: line_of(text, &format!("[sources.{name}]")), reason })
+        });
+        self.schedules.iter().filter_map(wrong).chain(dots).chain(both).collect()
     }
 
-    fn check_tables(&self) -> Result<(), LakefileError> {
-        let mut seen = HashMap::new();
+    /// Whether a schedule's name is that of a source or a model with times of its own.
+    fn own_times(&self, name: &str) -> bool {
+        let source = name.strip_prefix("source.").is_some_and(|name| self.sources.contains_key(name));
+        let model = name.strip_prefix("model.");
+        source || model.is_some_and(|name| self.models.iter().any(|m| m.table.to_string() == name))
+    }
+
+    fn unknown_run(&self, run: &str) -> Option<String> {
+        let source = run.split('.').next().unwrap_or(run);
+        let known = self.sources.contains_key(run)
+            || matches!(self.sources.get(source), Some(SourceSpec::Weather(_)))
+            || self.models.iter().any(|model| model.table.to_string() == run)
+            || run == MAINTENANCE;
+        (!known).then(|| format!("`{run}` is no source, no model's table and not `{MAINTENANCE}`"))
+    }
+
+    fn wrong_mapping(&self, mapping: &Mapping) -> Option<LakefileError> {
+        let Some(spec) = self.table(&mapping.table) else {
+            let reason = format!("no table `{}` in lake.toml", mapping.table);
+            return Some(LakefileError::Mapping { file: mapping.file.clone(), line: 1, reason });
+        };
+        mapping.rows(&mapping.text, spec).err()
+    }
+
+    fn wrong_tables(&self, text: &str) -> Vec<LakefileError> {
+        let (mut seen, mut wrongs) = (HashSet::new(), Vec::new());
         for table in &self.tables {
-            if seen.insert(&table.name, ()).is_some() {
-                return Err(LakefileError::Wrong(format!("table `{}` is declared twice", table.name)));
+            let twice = !seen.insert(&table.name);
+            let line = line_of(text, &format!("name = \"{}\"", table.name));
+            let mut wrong = |reason| wrongs.push(LakefileError::Wrong { line, reason });
+            if twice {
+                wrong(format!("table `{}` is declared twice", table.name));
             }
             if !self.areas.contains_key(&table.area) {
-                return Err(LakefileError::Wrong(format!(
-                    "table `{}`: no area `{}`",
-                    table.name, table.area
-                )));
+                wrong(format!("table `{}`: no area `{}`", table.name, table.area));
             }
-            table.check().map_err(LakefileError::Wrong)?;
+            table.check().err().into_iter().for_each(wrong);
         }
-        Ok(())
+        wrongs
+    }
+}
+
+impl Written {
+    fn parse(text: &str) -> Result<Self, LakefileError> {
+        let told = |error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            LakefileError::Toml { line, error: Box::new(error) }
+        };
+        toml::from_str(text).map_err(told)
+    }
+
+    fn with(self, known: Gazetteer, models: Vec<Model>, mappings: Vec<Mapping>) -> Lakefile {
+        Lakefile {
+            name: self.name,
+            description: self.description,
+            currency: self.currency,
+            areas: self.areas,
+            tables: self.tables,
+            schedules: schedules(self.schedules, &self.sources, &models),
+            sources: self.sources,
+            gazetteer: self.regions.map_or_else(|| known.clone(), |n| known.first(n)),
+            models,
+            mappings,
+        }
+    }
+}
+
+/// The line on which `word` first stands; the first one if it stands nowhere.
+fn line_of(text: &str, word: &str) -> usize {
+    text.lines().position(|line| line.contains(word)).map_or(1, |n| n + 1)
+}
+
+/// A lake's files as they are written.
+struct Texts {
+    /// The path of `lake.toml`, for messages.
+    file: String,
+    lake: String,
+    regions: String,
+    /// (file, text)
+    models: Vec<(String, String)>,
+    mappings: Vec<(String, Option<PathBuf>, String)>,
+}
+
+impl Texts {
+    fn builtin() -> Self {
+        let (lake, regions) = (builtin::LAKE.into(), builtin::REGIONS.into());
+        let mappings = builtin_mappings();
+        Self { file: "lake.toml".into(), lake, regions, models: builtin_models(), mappings }
+    }
+
+    /// Errors: [`LakefileError::Unreadable`].
+    fn read(path: &Path) -> Result<Self, LakefileError> {
+        let file = if path.is_dir() { path.join("lake.toml") } else { path.to_path_buf() };
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let (lake, regions) = (read(&file)?, read(&folder.join("regions.csv"))?);
+        let (models, mappings) = (folder.join("models"), folder.join("mappings"));
+        let own = models.is_dir();
+        let models = if own { model_files(&models)? } else { builtin_models() };
+        let mappings = match mappings.is_dir() {
+            true => mapping_files(&mappings)?,
+            false if own => Vec::new(),
+            false => builtin_mappings(),
+        };
+        Ok(Self { file: file.display().to_string(), lake, regions, models, mappings })
     }
 }
 
@@ -236,25 +327,25 @@ fn schedules(
     declared: BTreeMap<String, ScheduleSpec>,
     sources: &BTreeMap<String, SourceSpec>,
     models: &[Model],
-) -> Result<BTreeMap<String, ScheduleSpec>, LakefileError> {
-    if let Some(name) = declared.keys().find(|name| name.contains('.')) {
-        return Err(LakefileError::Wrong(format!("schedule `{name}`: a schedule's name has no dot")));
-    }
+) -> BTreeMap<String, ScheduleSpec> {
     let mut all = declared;
     for (name, source) in sources {
-        let times =
-            source.times().map_err(|reason| LakefileError::Wrong(format!("source `{name}`: {reason}")))?;
+        let times = source.times().ok().flatten();
         all.extend(times.map(|times| (format!("source.{name}"), times.of(name))));
     }
     for model in models {
         let table = model.table.to_string();
         all.extend(model.schedule.clone().map(|times| (format!("model.{table}"), times.of(&table))));
     }
-    Ok(all)
+    all
 }
 
 fn builtin_models() -> Vec<(String, String)> {
     builtin::MODELS.iter().map(|(file, text)| (file.to_string(), text.to_string())).collect()
+}
+
+fn builtin_mappings() -> Vec<(String, Option<PathBuf>, String)> {
+    builtin::MAPPINGS.iter().map(|(file, text)| (file.to_string(), None, text.to_string())).collect()
 }
 
 fn read(file: &Path) -> Result<String, LakefileError> {
@@ -276,6 +367,21 @@ fn model_files(folder: &Path) -> Result<Vec<(String, String)>, LakefileError> {
             if file.extension().is_some_and(|e| e == "sql") {
                 files.push((file.display().to_string(), read(&file)?));
             }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Every `*.csv` of `mappings/`, by name.
+fn mapping_files(folder: &Path) -> Result<Vec<(String, Option<PathBuf>, String)>, LakefileError> {
+    let unreadable = |source| LakefileError::Unreadable { file: folder.display().to_string(), source };
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(folder).map_err(unreadable)? {
+        let file = file.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|e| e == "csv") {
+            let text = read(&file)?;
+            files.push((file.display().to_string(), Some(file), text));
         }
     }
     files.sort();
@@ -312,7 +418,7 @@ mod tests {
     fn a_schedule_names_what_there_is_and_times_there_are() {
         let with = |more: &str| {
             let text = format!("{}\n[schedules.early]\ncron = \"15 6 * * *\"\n{more}\n", builtin::LAKE);
-            Lakefile::assemble(&text, builtin::REGIONS, builtin_models())
+            Lakefile::assemble(&Texts { lake: text, ..Texts::builtin() })
         };
         for run in ["a", "c", "c.current", "weather.daily", "maintenance"] {
             let lake = with(&format!("run = \"{run}\"\ntimezone = \"Europe/Rome\"")).unwrap();
@@ -340,19 +446,21 @@ mod tests {
             );
             if file.ends_with("weather.daily.sql") { (file, scheduled) } else { (file, text) }
         });
-        let lake = Lakefile::assemble(&text, builtin::REGIONS, models.collect()).unwrap();
+        let texts = Texts { lake: text, models: models.collect(), ..Texts::builtin() };
+        let lake = Lakefile::assemble(&texts).unwrap();
         let named: Vec<_> =
             lake.schedules.iter().map(|(name, spec)| (name.as_str(), spec.run.as_str())).collect();
         assert_eq!(named, [("model.weather.daily", "weather.daily"), ("source.a", "a")]);
         let both = builtin::LAKE.replacen("every = \"1m\"", "every = \"1m\"\ncron = \"15 6 * * *\"", 1);
-        let refused = Lakefile::assemble(&both, builtin::REGIONS, builtin_models()).unwrap_err().to_string();
+        let refused = Lakefile::assemble(&Texts { lake: both, ..Texts::builtin() }).unwrap_err().to_string();
         assert!(refused.contains("source `a`: `every` or `cron`, not both"), "{refused}");
     }
 
     #[test]
     fn a_misspelt_key_is_refused() {
-        let text = builtin::LAKE.replacen("currency", "curency", 1);
-        let refused = Lakefile::assemble(&text, builtin::REGIONS, Vec::new()).unwrap_err();
+        let lake = builtin::LAKE.replacen("currency", "curency", 1);
+        let texts = Texts { lake, models: Vec::new(), ..Texts::builtin() };
+        let refused = Lakefile::assemble(&texts).unwrap_err();
         assert!(refused.to_string().contains("curency"), "{refused}");
     }
 }

@@ -7,26 +7,40 @@
 //!      ─▶ the same SQL over those regions and days alone ─▶ tests ─▶ ReplaceWindow, stamps of those regions
 //! ```
 //! Dependencies are what the SQL names; a cycle is an error when the lake is read. A failed test or statement
-//! keeps the old version serving. Absent on purpose: schedules, and models of customers (those are analyses).
+//! keeps the old version serving and marks the table; what the model then owes is kept in the catalog and tried again
+//! with the next change, now and then, and after a restart. Models that do not rest on it run on.
+//! Absent on purpose: schedules, and models of customers (those are analyses).
 
-mod check;
+mod against;
+mod command;
+mod days;
+mod debt;
 mod functions;
 mod header;
+mod judge;
 mod order;
+mod part;
+pub mod plan;
 mod run;
 mod session;
 mod settled;
+mod tests;
 mod window;
+
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod run_tests;
 
 use std::collections::BTreeSet;
 
 use identity::TableName;
 
-pub use check::Broken;
 pub use functions::functions;
-pub use header::{Tests, Window};
+pub use header::Window;
 pub use order::in_order;
-pub use run::{Models, Refreshed};
+pub use run::{Models, Outcome, Refreshed};
+pub use tests::{Target, Tests, Verdict};
 
 /// One model file, read and checked.
 #[derive(Clone, Debug)]
@@ -39,14 +53,23 @@ pub struct Model {
     pub key: Vec<String>,
     /// Which part of the table a change recomputes.
     pub window: Window,
-    /// Days before a touched day whose input the output needs.
-    pub lookback_days: i64,
+    /// Days before an output day whose input it rests on.
+    pub lookback_days: u16,
+    /// Inputs whose rows hold until the region's next one.
+    pub carried: BTreeSet<TableName>,
+    /// Inputs that are read whole, whatever regions are touched.
+    pub whole: BTreeSet<TableName>,
     /// Rows of the model's own table that a change of its input does not move any more.
     pub settled: Option<String>,
     /// When it runs; without, whenever its input changes.
     pub schedule: Option<crate::lakefile::Times>,
+    /// The program that makes the rows of what the statement gives, and its arguments.
+    pub command: Option<Vec<String>>,
     pub tests: Tests,
     pub sql: String,
+    /// The line of its file on which the statement begins, and the whole text: for messages.
+    pub sql_line: usize,
+    pub text: String,
     /// The tables its SQL reads.
     pub upstream: BTreeSet<TableName>,
 }
@@ -60,8 +83,8 @@ pub enum ModelError {
         #[source]
         source: datafusion::error::DataFusionError,
     },
-    #[error("a test of model {model} fails: {broken}")]
-    Test { model: TableName, broken: Broken },
+    #[error("a test of model {model} fails: {}", tests::broken(.verdicts).unwrap_or_default())]
+    Test { model: TableName, verdicts: Vec<Verdict> },
     #[error("model {model} reads `{table}`, which is not there")]
     Missing { model: TableName, table: TableName },
     #[error("the lake cannot be read now")]
@@ -72,6 +95,26 @@ pub enum ModelError {
         #[source]
         source: crate::publish::Error,
     },
+    #[error("the catalog does not answer")]
+    Catalog(#[from] catalog::Error),
     #[error("the heavy runtime is gone")]
     Stopped,
+}
+
+impl ModelError {
+    /// The error with what caused it.
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Whether it is the model's own fault, and not that of the machine: then its table is marked and the others run on.
+    fn is_own(&self) -> bool {
+        matches!(self, Self::Statement { .. } | Self::Test { .. } | Self::Missing { .. })
+    }
 }

@@ -18,13 +18,19 @@ pub fn in_order(models: Vec<Model>) -> Result<Vec<Model>, LakefileError> {
             waiting.into_iter().partition(|m| m.upstream.is_disjoint(&open));
         if ready.is_empty() {
             let reason = "it depends on itself through other models".to_string();
-            let file = rest.first().map(|m| m.file.clone()).unwrap_or_default();
-            return Err(LakefileError::Model { file, reason });
+            let (file, line) = rest.first().map(|m| cycle(m, &open)).unwrap_or_default();
+            return Err(LakefileError::Model { file, line, reason });
         }
         ordered.extend(ready);
         waiting = rest;
     }
     Ok(ordered)
+}
+
+/// Where a model of a cycle names a table of it.
+fn cycle(model: &Model, open: &BTreeSet<TableName>) -> (String, usize) {
+    let named = model.upstream.intersection(open).next().map(ToString::to_string).unwrap_or_default();
+    (model.file.clone(), model.line_of(&named))
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use catalog::{Catalog, Moment};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use arrow::array::RecordBatch;
+use catalog::{Catalog, Moment, Table};
+use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -15,19 +16,18 @@ use lake::Lake;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
+use super::debt::{self, Patience};
+use super::part::{parts, write};
 use super::session::Sessions;
 use super::settled::Settled;
-use super::{Model, ModelError, Window, window};
+use super::tests::joined;
+use super::{Model, ModelError, Verdict, against, command, window};
 use crate::lakefile::{Lakefile, TableSpec};
-use crate::publish::{Mode, Period, Publisher, Regions, Rows, Split, Write};
+use crate::publish::Publisher;
 use crate::sources::Touched;
 
 /// Memory of one run's sorts and joins; beyond it they spill to disk.
 const POOL_BYTES: usize = 256 << 20;
-/// Regions in one portion of a run over many years: bounds the rows held at a time to about half a million.
-const PORTION: usize = 100;
-/// Days that have a small file each, because they still change; older ones lie together.
-const RECENT_DAYS: u64 = 35;
 
 /// The models of a lake and their runner. One run at a time in the process.
 #[derive(Clone)]
@@ -54,6 +54,42 @@ pub struct Refreshed {
     pub regions: usize,
 }
 
+/// What became of a change.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// One entry for each new version of a table.
+    pub refreshed: Vec<Refreshed>,
+    /// Models that failed: their tables are marked and keep the version they have.
+    pub failed: Vec<ModelError>,
+}
+
+/// What one run of one model did.
+#[derive(Default)]
+pub struct Ran {
+    refreshed: Vec<Refreshed>,
+    /// What is published now.
+    done: Touched,
+    /// What is not.
+    pub owed: Touched,
+    pub verdicts: Vec<Verdict>,
+    pub failure: Option<ModelError>,
+}
+
+impl Ran {
+    /// Rows computed and published.
+    pub fn rows(&self) -> u64 {
+        self.refreshed.iter().map(|r| r.rows).sum()
+    }
+
+    fn failed(&mut self, part: &Touched, error: ModelError) {
+        self.owed.merge(part);
+        if let ModelError::Test { verdicts, .. } = &error {
+            self.verdicts = joined(std::mem::take(&mut self.verdicts), verdicts.clone());
+        }
+        self.failure.get_or_insert(error);
+    }
+}
+
 impl Models {
     /// The runner over a lake's models; their work is done on `heavy`.
     /// - Errors: the session's memory and spill folder cannot be made.
@@ -77,30 +113,50 @@ impl Models {
         self.0.models.iter().any(|m| &m.table == table)
     }
 
-    /// Recomputes everything that rests on what changed: table -> touched windows.
-    /// - Shape: one entry for each table that got a new version.
-    /// - Errors: the first model that fails; those before it are published, those after it keep their version.
-    pub async fn refresh(
-        &self,
-        mut changed: BTreeMap<TableName, Touched>,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Refreshed>, ModelError> {
-        let _turn = self.0.turn.lock().await;
-        let mut refreshed = Vec::new();
-        for model in self.0.models.iter().filter(|model| model.schedule.is_none()) {
-            let touched = self.touched(model, &changed).await?;
-            if touched.is_empty() {
-                continue;
-            }
-            let done = self.run(model, &touched, now).await.inspect_err(|error| failed(model, error))?;
-            refreshed.extend(done);
-            changed.entry(model.table.clone()).or_default().merge(&touched);
-        }
-        Ok(refreshed)
+    /// Whether a model waits for a good run.
+    pub fn failing(&self) -> bool {
+        let moment = self.0.catalog.moment();
+        self.0.models.iter().any(|m| moment.table_ref(&m.table).is_some_and(|t| t.failing()))
     }
 
-    /// Recomputes one model for these windows, and nothing that rests on it.
-    /// - Errors: [`ModelError::Missing`] when no model fills the table.
+    /// Recomputes everything that rests on what changed (table -> touched windows), and what failing models owe, unless
+    /// they rest. A model that fails holds up none but those that rest on it.
+    /// - Errors: lake, catalog or machine fail; what was published until then stays. The same call again goes on.
+    pub async fn refresh(
+        &self,
+        changed: BTreeMap<TableName, Touched>,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, ModelError> {
+        // Boxed, as whoever waits for it would else hold the whole run in a future of its own.
+        Box::pin(self.all(changed, Patience::Rests, now)).await
+    }
+
+    /// Runs the failing models at once, as after a restart, and what rests on them.
+    /// - Errors: as [`Models::refresh`].
+    pub async fn retry(&self, now: DateTime<Utc>) -> Result<Outcome, ModelError> {
+        Box::pin(self.all(BTreeMap::new(), Patience::AtOnce, now)).await
+    }
+
+    async fn all(
+        &self,
+        mut changed: BTreeMap<TableName, Touched>,
+        patience: Patience,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, ModelError> {
+        let _turn = self.0.turn.lock().await;
+        let mut outcome = Outcome::default();
+        // One with times of its own follows no change; what it owes it can pay at once.
+        let follows = |model: &&Model| model.schedule.is_none() || patience == Patience::AtOnce;
+        for model in self.0.models.iter().filter(follows) {
+            let touched = self.unsettled(model, window::touched(model, &changed)).await?;
+            let done = self.one(model, touched, patience, now, &mut outcome).await?;
+            changed.entry(model.table.clone()).or_default().merge(&done);
+        }
+        Ok(outcome)
+    }
+
+    /// Recomputes one model for these windows and what it owes, and nothing that rests on it.
+    /// - Errors: [`ModelError::Missing`] when no model fills the table; what makes the run fail.
     pub async fn rebuild(
         &self,
         table: &TableName,
@@ -110,43 +166,70 @@ impl Models {
         let _turn = self.0.turn.lock().await;
         let missing = || ModelError::Missing { model: table.clone(), table: table.clone() };
         let model = self.0.models.iter().find(|m| &m.table == table).ok_or_else(missing)?;
-        self.run(model, touched, now).await
+        let mut outcome = Outcome::default();
+        Box::pin(self.one(model, touched.clone(), Patience::AtOnce, now, &mut outcome)).await?;
+        match outcome.failed.into_iter().next() {
+            Some(failure) => Err(failure),
+            None => Ok(outcome.refreshed),
+        }
     }
 
-    /// What the changes touch of a model's table.
-    async fn touched(
-        &self,
-        model: &Model,
-        changed: &BTreeMap<TableName, Touched>,
-    ) -> Result<Touched, ModelError> {
-        let mut touched = Touched::default();
-        let inputs = model.upstream.iter().filter_map(|table| changed.get(table));
-        inputs.for_each(|part| touched.merge(part));
+    /// The touched part without regions whose rows do not move any more.
+    async fn unsettled(&self, model: &Model, touched: Touched) -> Result<Touched, ModelError> {
         if touched.is_empty() {
             return Ok(touched);
         }
         let moment = self.0.catalog.moment();
-        let settled = self.0.settled.of(model, &self.0.sessions, &moment).await?;
-        let touched = touched.without(&settled);
-        Ok(match model.window {
-            Window::RegionDay => touched,
-            Window::Region => Touched::all_days(touched.regions()),
-        })
+        match self.0.settled.of(model, &self.0.sessions, &moment).await {
+            Ok(settled) => Ok(touched.without(&settled)),
+            // A rule that cannot be read settles nothing; the run itself will tell.
+            Err(error) if error.is_own() => Ok(touched),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Old days and recent days apart, so that a change of today rewrites a small file.
-    async fn run(
+    /// Runs one model and notes how it ended; gives what is published anew.
+    async fn one(
         &self,
         model: &Model,
-        touched: &Touched,
+        touched: Touched,
+        patience: Patience,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Refreshed>, ModelError> {
-        let mut refreshed = Vec::new();
+        outcome: &mut Outcome,
+    ) -> Result<Touched, ModelError> {
+        let (_, table) = self.table(model, &self.0.catalog.moment())?;
+        let catalog = &self.0.catalog;
+        let Some(due) = debt::due(catalog, &table, touched, patience, now).await? else {
+            return Ok(Touched::default());
+        };
+        let began = Instant::now();
+        let ran = self.run(model, &due, now).await?;
+        debt::note(catalog, model, &table, &ran, now, began.elapsed()).await?;
+        outcome.refreshed.extend(ran.refreshed);
+        outcome.failed.extend(ran.failure);
+        Ok(ran.done)
+    }
+
+    /// Every portion of a run; one that fails holds up no other.
+    async fn run(&self, model: &Model, touched: &Touched, now: DateTime<Utc>) -> Result<Ran, ModelError> {
+        let mut ran = Ran::default();
         for part in parts(model, touched, now.date_naive()) {
-            let part = window::simple(part);
-            refreshed.extend(self.run_part(model, &part, now).await?);
+            match self.run_part(model, &part, now).await {
+                Ok((refreshed, verdicts)) => {
+                    ran.refreshed.extend(refreshed);
+                    ran.verdicts = joined(ran.verdicts, verdicts);
+                    ran.done.merge(&part);
+                }
+                Err(error) if error.is_own() => ran.failed(&part, error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(refreshed)
+        if !model.tests.freshness.is_empty() && ran.failure.is_none() {
+            let verdicts = self.fresh(model, now).await?;
+            ran.verdicts = joined(ran.verdicts, verdicts);
+            ran.failure = Self::passed(model, ran.verdicts.clone()).err();
+        }
+        Ok(ran)
     }
 
     async fn run_part(
@@ -154,28 +237,34 @@ impl Models {
         model: &Model,
         touched: &Touched,
         now: DateTime<Utc>,
-    ) -> Result<Option<Refreshed>, ModelError> {
+    ) -> Result<(Option<Refreshed>, Vec<Verdict>), ModelError> {
         let moment = self.0.catalog.moment();
-        let missing = || ModelError::Missing { model: model.table.clone(), table: model.table.clone() };
-        let spec = self.0.sessions.lakefile.table(&model.table).ok_or_else(missing)?;
-        let table = moment.table(&model.table).ok_or_else(missing)?;
-        let batches = self.compute(model, spec, moment, touched).await?;
-        model.test(&batches).map_err(|broken| ModelError::Test { model: model.table.clone(), broken })?;
+        let (spec, table) = self.table(model, &moment)?;
+        let batches = self.compute(model, spec, &moment, touched).await?;
+        let verdicts = self.judge(model, spec, &moment, touched, &batches).await?;
+        let verdicts = Self::passed(model, verdicts)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if rows == 0 && table.rows == 0 {
-            return Ok(None);
+            return Ok((None, verdicts));
         }
-        let write = write(model, spec, batches, touched, now)
-            .map_err(|e| ModelError::Statement { model: model.table.clone(), source: e.into() })?;
+        let failed = |e: arrow::error::ArrowError| statement(model, e.into());
+        let write = write(model, spec, batches, touched, now).map_err(failed)?;
         let published = self.0.publisher.write(&table, write).await;
         let published =
             published.map_err(|source| ModelError::Publish { model: model.table.clone(), source })?;
-        Ok(Some(Refreshed {
+        let refreshed = Refreshed {
             table: model.table.clone(),
             version: published.version,
             rows: rows as u64,
             regions: touched.len(),
-        }))
+        };
+        Ok((Some(refreshed), verdicts))
+    }
+
+    fn table(&self, model: &Model, moment: &Moment) -> Result<(&TableSpec, Arc<Table>), ModelError> {
+        let missing = || ModelError::Missing { model: model.table.clone(), table: model.table.clone() };
+        let spec = self.0.sessions.lakefile.table(&model.table).ok_or_else(missing)?;
+        Ok((spec, moment.table(&model.table).ok_or_else(missing)?))
     }
 
     /// The model's rows of the touched windows, in the order and types of its table, computed on the heavy runtime.
@@ -183,71 +272,73 @@ impl Models {
         &self,
         model: &Model,
         spec: &TableSpec,
-        moment: Moment,
+        moment: &Moment,
         touched: &Touched,
     ) -> Result<Vec<RecordBatch>, ModelError> {
-        let session = self.0.sessions.of_model(model, &moment, touched).await?;
-        let (sql, spec) = (model.sql.clone(), spec.clone());
-        let part = match model.window {
-            Window::RegionDay => window::output(touched),
-            Window::Region => window::among(&touched.regions()),
-        };
-        let work = self.0.heavy.spawn(async move {
+        let session = self.0.sessions.of_model(model, moment, touched).await?;
+        let (sql, spec, program) = (model.sql.clone(), spec.clone(), model.program());
+        let part = window::output(model.window, touched);
+        self.heavily(model, async move {
             let columns = spec.columns.iter().map(|c| cast(col(&c.name), c.r#type.arrow()).alias(&c.name));
             let order = spec.sort.iter().map(|c| col(c).sort(true, false)).collect();
-            let rows = session.sql(&sql).await?.filter(part)?.select(columns.collect::<Vec<_>>())?;
+            let mut rows = session.sql(&sql).await?;
+            if let Some(program) = program {
+                rows = command::through(&program, rows, &session).await?;
+            }
+            let rows = rows.filter(part)?.select(columns.collect::<Vec<_>>())?;
             let batches = rows.sort(order)?.collect().await?;
             let fits = |batch: RecordBatch| RecordBatch::try_new(spec.schema(), batch.columns().to_vec());
             Ok(batches.into_iter().map(fits).collect::<Result<Vec<_>, _>>()?)
-        });
-        let rows: Result<Vec<RecordBatch>, DataFusionError> = work.await.map_err(|_| ModelError::Stopped)?;
-        rows.map_err(|source| ModelError::Statement { model: model.table.clone(), source })
+        })
+        .await
+    }
+
+    /// Every test of the header but freshness.
+    async fn judge(
+        &self,
+        model: &Model,
+        spec: &TableSpec,
+        moment: &Moment,
+        touched: &Touched,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<Verdict>, ModelError> {
+        let mut verdicts = model.judge(batches).map_err(|e| statement(model, e.into()))?;
+        let tests = &model.tests;
+        if tests.unique.is_empty() && tests.relationship.is_empty() && tests.sql.is_empty() {
+            return Ok(verdicts);
+        }
+        let rows = (spec.schema(), batches.to_vec());
+        let session = self.0.sessions.of_tests(model, moment, rows).await?;
+        let (own, going) = (model.clone(), window::output(model.window, touched));
+        let more = self.heavily(model, async move { against::against(&own, &session, &going).await });
+        verdicts = joined(verdicts, more.await?);
+        Ok(verdicts)
+    }
+
+    async fn fresh(&self, model: &Model, now: DateTime<Utc>) -> Result<Vec<Verdict>, ModelError> {
+        let session = self.0.sessions.of_own_table(model, &self.0.catalog.moment()).await?;
+        let own = model.clone();
+        self.heavily(model, async move { against::fresh(&own, &session, now).await }).await
+    }
+
+    /// The verdicts, if every test passed. Errors: [`ModelError::Test`] with all of them.
+    fn passed(model: &Model, verdicts: Vec<Verdict>) -> Result<Vec<Verdict>, ModelError> {
+        match verdicts.iter().all(|v| v.passed) {
+            true => Ok(verdicts),
+            false => Err(ModelError::Test { model: model.table.clone(), verdicts }),
+        }
+    }
+
+    async fn heavily<T: Send + 'static>(
+        &self,
+        model: &Model,
+        work: impl Future<Output = Result<T, DataFusionError>> + Send + 'static,
+    ) -> Result<T, ModelError> {
+        let done = self.0.heavy.spawn(work).await.map_err(|_| ModelError::Stopped)?;
+        done.map_err(|source| statement(model, source))
     }
 }
 
-fn failed(model: &Model, error: &ModelError) {
-    tracing::error!(model = %model.table, %error, "the model failed; its table keeps the version it has");
-    metrics::counter!("lakefront_model_failures_total", "model" => model.table.to_string()).increment(1);
-}
-
-/// A touched part in portions that fit in memory, the days that still change apart from the old ones.
-fn parts(model: &Model, touched: &Touched, today: NaiveDate) -> Vec<Touched> {
-    let recent = today.checked_sub_days(Days::new(RECENT_DAYS)).unwrap_or(today);
-    let wide = touched.hull().is_some_and(|(first, _)| first < recent);
-    if model.window == Window::Region || !wide {
-        return vec![touched.clone()];
-    }
-    let before = recent.pred_opt().unwrap_or(recent);
-    let mut parts = touched.within(NaiveDate::MIN, before).portions(PORTION);
-    let rest = touched.within(recent, NaiveDate::MAX);
-    if !rest.is_empty() {
-        parts.push(rest);
-    }
-    parts
-}
-
-fn write(
-    model: &Model,
-    spec: &TableSpec,
-    batches: Vec<RecordBatch>,
-    touched: &Touched,
-    now: DateTime<Utc>,
-) -> Result<Write, arrow::error::ArrowError> {
-    let mode = match model.window {
-        Window::RegionDay => Mode::ReplaceWindow { column: "day".into(), windows: window::replaced(touched) },
-        Window::Region => Mode::ReplaceKeys { key: vec!["region_id".into()], keys: vec![keys(touched)?] },
-    };
-    let recent = now.date_naive().checked_sub_days(Days::new(RECENT_DAYS)).unwrap_or_default();
-    let still_changing = touched.hull().is_some_and(|(first, _)| first >= recent);
-    let mut write = Write::new(Rows::Batches(spec.schema(), batches), mode, now);
-    write.regions = Regions::These(touched.regions());
-    write.split = (model.window == Window::RegionDay && still_changing)
-        .then(|| Split { column: "day".into(), period: Period::Day });
-    Ok(write)
-}
-
-fn keys(touched: &Touched) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let regions = touched.regions();
-    let names: ArrayRef = Arc::new(regions.iter().map(|r| Some(r.as_str())).collect::<StringArray>());
-    RecordBatch::try_from_iter([("region_id", names)])
+fn statement(model: &Model, source: DataFusionError) -> ModelError {
+    ModelError::Statement { model: model.table.clone(), source }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
 use catalog::Moment;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::TableReference;
@@ -16,12 +17,14 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use identity::TableName;
 use lake::{Lake, Location};
 
-use super::{Model, ModelError, functions, window};
+use super::days::windows;
+use super::window::Reach;
+use super::{Model, ModelError, functions, tests, window};
 use crate::lakefile::{Gazetteer, KnownPlace, Lakefile};
 use crate::sources::Touched;
 
 /// The lake's gazetteer as a table: `region_id, name, country, lon, lat, population, chosen`.
-const GAZETTEER: &str = "lake.gazetteer";
+pub const GAZETTEER: &str = "lake.gazetteer";
 
 /// What every session of the runner shares.
 #[derive(Clone)]
@@ -39,10 +42,14 @@ impl Sessions {
         moment: &Moment,
         touched: &Touched,
     ) -> Result<SessionContext, ModelError> {
-        let session = self.empty();
+        let session = empty(Arc::clone(&self.runtime));
         for name in &model.upstream {
             let (table, sort) = self.provider(model, name, moment).await?;
-            let part = window::input(&table.schema(), &sort, touched, model.lookback_days);
+            let reach = Reach { lookback_days: model.lookback_days, carried: model.carried.contains(name) };
+            let part = match model.whole.contains(name) {
+                true => None,
+                false => window::input(&table.schema(), &sort, touched, reach),
+            };
             put(&session, name, table, part)
                 .map_err(|source| ModelError::Statement { model: model.table.clone(), source })?;
         }
@@ -51,19 +58,29 @@ impl Sessions {
 
     /// A session with the one table that a model fills.
     pub async fn of_own_table(&self, model: &Model, moment: &Moment) -> Result<SessionContext, ModelError> {
-        let session = self.empty();
+        let session = empty(Arc::clone(&self.runtime));
         let (table, _) = self.provider(model, &model.table, moment).await?;
         put(&session, &model.table, table, None)
             .map_err(|source| ModelError::Statement { model: model.table.clone(), source })?;
         Ok(session)
     }
 
-    fn empty(&self) -> SessionContext {
-        let mut config = SessionConfig::new().with_information_schema(false);
-        config.options_mut().execution.time_zone = Some("UTC".into());
-        let session = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
-        functions().into_iter().for_each(|f| session.register_udf(f.as_ref().clone()));
-        session
+    /// A session for a model's tests: the tables they name, whole, and the new rows.
+    pub async fn of_tests(
+        &self,
+        model: &Model,
+        moment: &Moment,
+        rows: (SchemaRef, Vec<RecordBatch>),
+    ) -> Result<SessionContext, ModelError> {
+        let failed = |source| ModelError::Statement { model: model.table.clone(), source };
+        let session = self.of_own_table(model, moment).await?;
+        for name in model.tests.reads().into_iter().filter(|name| *name != &model.table) {
+            let (table, _) = self.provider(model, name, moment).await?;
+            put(&session, name, table, None).map_err(failed)?;
+        }
+        let table = MemTable::try_new(rows.0, vec![rows.1]).map_err(failed)?;
+        put(&session, &tests::rows(), Arc::new(table), None).map_err(failed)?;
+        Ok(session)
     }
 
     async fn provider(
@@ -89,8 +106,20 @@ impl Sessions {
     }
 }
 
+/// A session without tables, with the functions of models.
+pub fn empty(runtime: Arc<RuntimeEnv>) -> SessionContext {
+    let mut config = SessionConfig::new().with_information_schema(false);
+    config.options_mut().execution.time_zone = Some("UTC".into());
+    // So that an error of the planner tells its line.
+    config.options_mut().sql_parser.collect_spans = true;
+    let session = SessionContext::new_with_config_rt(config, runtime);
+    functions().into_iter().for_each(|f| session.register_udf(f.as_ref().clone()));
+    windows().into_iter().for_each(|f| session.register_udwf(f));
+    session
+}
+
 /// Registers a table under `schema.table`, reduced by a condition.
-fn put(
+pub fn put(
     session: &SessionContext,
     name: &TableName,
     table: Arc<dyn TableProvider>,
@@ -110,7 +139,8 @@ fn put(
     Ok(())
 }
 
-fn gazetteer(gazetteer: &Gazetteer) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+/// The places of the lake's `regions.csv` as a table.
+pub fn gazetteer(gazetteer: &Gazetteer) -> Result<Arc<MemTable>, DataFusionError> {
     let places = gazetteer.places();
     let text = |get: fn(&KnownPlace) -> &str| -> ArrayRef {
         Arc::new(places.iter().map(|p| Some(get(p))).collect::<StringArray>())

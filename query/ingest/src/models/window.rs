@@ -1,22 +1,31 @@
 //! A touched part of a table as conditions: what a model reads, what it gives, what it replaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Schema};
 use chrono::{Days, NaiveDate, NaiveTime};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col, lit};
-use identity::RegionId;
+use identity::{RegionId, TableName};
 
+use super::{Model, Window};
 use crate::publish;
 use crate::sources::Touched;
 
 /// More groups of days than this are answered by one window around them all.
 const GROUPS: usize = 16;
 
-/// The condition on rows of an input table: the touched regions, and days with a margin for time zones and lookback.
+/// How far back in an input the rows lie that an output day rests on.
+#[derive(Clone, Copy)]
+pub struct Reach {
+    pub lookback_days: u16,
+    /// Each row holds until the region's next one: the whole past counts.
+    pub carried: bool,
+}
+
+/// The condition on rows of an input table: the touched regions, and days with a margin for time zones and reach.
 /// `None` where the table has no regions.
-pub fn input(schema: &Schema, sort: &[String], touched: &Touched, lookback_days: i64) -> Option<Expr> {
+pub fn input(schema: &Schema, sort: &[String], touched: &Touched, reach: Reach) -> Option<Expr> {
     schema.index_of("region_id").ok()?;
     let regions = among(&touched.regions());
     let dated =
@@ -24,17 +33,33 @@ pub fn input(schema: &Schema, sort: &[String], touched: &Touched, lookback_days:
     let (Some(field), Some((first, last))) = (dated, touched.hull()) else {
         return Some(regions);
     };
-    let margin = Days::new(2 + u64::try_from(lookback_days).unwrap_or(0));
-    let from = first.checked_sub_days(margin).map(|d| col(field.name()).gt_eq(bound(field.data_type(), d)));
+    let margin = Days::new(2 + u64::from(reach.lookback_days));
+    let from = first.checked_sub_days(margin).filter(|_| !reach.carried);
+    let from = from.map(|d| col(field.name()).gt_eq(bound(field.data_type(), d)));
     let to = last.checked_add_days(Days::new(3)).map(|d| col(field.name()).lt(bound(field.data_type(), d)));
     Some([from, to].into_iter().flatten().fold(regions, Expr::and))
 }
 
-/// The condition on a model's rows: exactly the touched regions and days.
-pub fn output(touched: &Touched) -> Expr {
+/// What the changes of its inputs touch of a model's table.
+pub fn touched(model: &Model, changed: &BTreeMap<TableName, Touched>) -> Touched {
+    let mut touched = Touched::default();
+    for (table, part) in model.upstream.iter().filter_map(|table| Some((table, changed.get(table)?))) {
+        let days = if model.carried.contains(table) { u64::MAX } else { u64::from(model.lookback_days) };
+        touched.merge(&part.onward(days));
+    }
+    match model.window {
+        Window::RegionDay => touched,
+        Window::RegionMonth => touched.whole_months(),
+        Window::Region => Touched::all_days(touched.regions()),
+    }
+}
+
+/// The condition on a model's rows: exactly the touched partitions.
+pub fn output(window: Window, touched: &Touched) -> Expr {
+    let Some(date) = window.date() else { return among(&touched.regions()) };
     let part = |((first, last), regions): (&(NaiveDate, NaiveDate), &BTreeSet<RegionId>)| {
-        let from = (*first > NaiveDate::MIN).then(|| col("day").gt_eq(bound(&DataType::Date32, *first)));
-        let to = (*last < NaiveDate::MAX).then(|| col("day").lt_eq(bound(&DataType::Date32, *last)));
+        let from = (*first > NaiveDate::MIN).then(|| col(date).gt_eq(bound(&DataType::Date32, *first)));
+        let to = (*last < NaiveDate::MAX).then(|| col(date).lt_eq(bound(&DataType::Date32, *last)));
         [from, to].into_iter().flatten().fold(among(regions), Expr::and)
     };
     touched.by_days().iter().map(part).reduce(Expr::or).unwrap_or_else(|| lit(false))
@@ -99,7 +124,25 @@ mod tests {
     #[test]
     fn every_day_needs_no_condition_on_days() {
         let all = Touched::all_days([RegionId::parse("a").unwrap()]);
-        assert!(!output(&all).to_string().contains("day"));
-        assert!(output(&touched()).to_string().contains("day"));
+        assert!(!output(Window::RegionDay, &all).to_string().contains("day"));
+        assert!(output(Window::RegionDay, &touched()).to_string().contains("day"));
+        assert!(output(Window::RegionMonth, &touched()).to_string().contains("month"));
+        assert!(!output(Window::Region, &touched()).to_string().contains("day"));
+    }
+
+    #[test]
+    fn a_day_touches_as_far_ahead_as_the_model_looks_back() {
+        let model = |window: &str, more: &str| {
+            let header = format!("/*---\ntable = \"a.b\"\nkey = []\nwindow = \"{window}\"\n{more}\n---*/\n");
+            Model::parse("m.sql", &(header + "SELECT * FROM c.d")).unwrap()
+        };
+        let changed = BTreeMap::from([(TableName::new("c", "d"), touched())]);
+        let days = |model: Model| super::touched(&model, &changed).hull().unwrap();
+        let day = |m, d| NaiveDate::from_ymd_opt(2026, m, d).unwrap();
+        assert_eq!(days(model("region_day", "")), (day(3, 29), day(3, 29)));
+        assert_eq!(days(model("region_day", "lookback_days = 6")), (day(3, 29), day(4, 4)));
+        assert_eq!(days(model("region_day", "carried = [\"c.d\"]")), (day(3, 29), NaiveDate::MAX));
+        assert_eq!(days(model("region_month", "")), (day(3, 1), day(3, 31)));
+        assert_eq!(days(model("region_month", "lookback_days = 6")), (day(3, 1), day(4, 30)));
     }
 }

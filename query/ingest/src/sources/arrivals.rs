@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catalog::Catalog;
@@ -15,9 +16,9 @@ use super::events::{self, Accepted, Keeper, PushError};
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Archive, Grain, Range, Shared};
-use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched};
+use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched, mappings};
 use crate::lakefile::{Lakefile, WeatherSpec};
-use crate::models::{Models, Refreshed};
+use crate::models::{ModelError, Models, Outcome};
 use crate::publish::Publisher;
 
 /// Batches landed before the models run: a long queue of files costs one run of the models, not one each.
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     /// What landed while the models failed: they owe it.
     pub owed: parking_lot::Mutex<BTreeMap<String, Landed>>,
     pub states: States,
+    /// While many sources are loaded one after the other, the models wait for the last of them.
+    pub held: AtomicBool,
     pub heavy: Handle,
 }
 
@@ -69,6 +72,9 @@ pub struct Ran {
     pub rows: u64,
     /// Tables that models brought up to date.
     pub models: BTreeSet<TableName>,
+    /// Models that failed: their tables keep the version they have, and are marked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
 }
 
 impl Arrivals {
@@ -85,6 +91,20 @@ impl Arrivals {
         for source in self.archives(Range { from: now.date_naive(), to: now.date_naive() }) {
             while self.0.intake.resume(&source, now).await?.is_some() {}
             self.catch_up_models(&source, now).await?;
+        }
+        self.0.models.retry(now).await?;
+        self.land_mappings(now).await
+    }
+
+    /// Mapping files that changed while nobody looked; a wrong one keeps its table as it is.
+    async fn land_mappings(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        for name in self.0.entries.keys().filter(|name| name.starts_with(mappings::PREFIX)) {
+            match self.drain(name, now).await {
+                Err(error @ SourceError::Refused { .. }) => {
+                    tracing::error!(source = name, %error, "a mapping is not taken");
+                }
+                done => drop(done?),
+            }
         }
         Ok(())
     }
@@ -115,9 +135,14 @@ impl Arrivals {
             ran.batches += one.batches;
             ran.rows += one.rows;
             ran.models.extend(one.models);
+            ran.failed = one.failed;
         }
         if names.is_empty() {
             ran.models = self.rebuild(name, now).await?;
+        }
+        // Whoever asks by name does not wait for a failing model's rest.
+        if ran.failed.is_empty() && self.0.models.failing() {
+            ran.add(self.0.models.retry(now).await?);
         }
         Ok(ran)
     }
@@ -240,11 +265,15 @@ impl Arrivals {
         self.0.states.landed(source, landed, now).await;
         ran.batches += landed.len() as u64;
         ran.rows += landed.iter().map(|l| l.rows).sum::<u64>();
-        let Some(due) = self.due(source, landed) else { return Ok(()) };
+        let Some(due) = self.due(source, landed) else { return self.retry(now, ran).await };
+        if self.0.held.load(Ordering::Relaxed) {
+            self.0.owed.lock().insert(source.to_string(), due);
+            return Ok(());
+        }
         let changed = BTreeMap::from([(due.table.clone(), due.touched.clone())]);
         match self.0.models.refresh(changed, now).await {
-            Ok(refreshed) => {
-                ran.models.extend(names(refreshed));
+            Ok(outcome) => {
+                ran.add(outcome);
                 self.0.marks.ran(&due, now).await
             }
             Err(error) => {
@@ -253,6 +282,37 @@ impl Arrivals {
                 Err(error.into())
             }
         }
+    }
+
+    /// From now on what lands waits for [`Arrivals::release`]: loading many sources then costs one run of the models.
+    /// A kill between the two is made good by the next [`Arrivals::catch_up`].
+    pub(crate) fn hold(&self) {
+        self.0.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs the models for all that landed since [`Arrivals::hold`].
+    /// - Errors: those of the models; they owe it then.
+    pub(crate) async fn release(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        self.0.held.store(false, Ordering::Relaxed);
+        let owed = std::mem::take(&mut *self.0.owed.lock());
+        let mut changed: BTreeMap<TableName, Touched> = BTreeMap::new();
+        owed.values().for_each(|l| changed.entry(l.table.clone()).or_default().merge(&l.touched));
+        if let Err(error) = self.0.models.refresh(changed, now).await {
+            self.0.owed.lock().extend(owed);
+            return Err(error.into());
+        }
+        for landed in owed.values() {
+            self.0.marks.set(&landed.source, landed.n, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tries failing models whose rest is over.
+    pub(super) async fn retry(&self, now: DateTime<Utc>, ran: &mut Ran) -> Result<(), SourceError> {
+        if self.0.models.failing() {
+            ran.add(self.0.models.refresh(BTreeMap::new(), now).await?);
+        }
+        Ok(())
     }
 
     /// What landed now, and what the models owe from before; the last batch stands for all.
@@ -286,7 +346,9 @@ impl Arrivals {
             }
         }
         self.settle(source.name(), &landed, now, ran).await?;
-        let Some(last) = landed.last() else { return Ok(()) };
+        let Some(last) = landed.last().filter(|_| !self.0.held.load(Ordering::Relaxed)) else {
+            return Ok(());
+        };
         self.0.marks.set(source.name(), last.n, now).await
     }
 
@@ -303,7 +365,8 @@ impl Arrivals {
             names(self.0.models.rebuild(&table, &all, now).await?).collect();
         // What rests on a model of its own times waits for it, not for its input.
         if self.0.lakefile.models.iter().any(|model| model.table == table && model.schedule.is_some()) {
-            tables.extend(names(self.0.models.refresh(BTreeMap::from([(table, all)]), now).await?));
+            let outcome = self.0.models.refresh(BTreeMap::from([(table, all)]), now).await?;
+            tables.extend(names(outcome.refreshed));
         }
         Ok(tables)
     }
@@ -362,4 +425,11 @@ impl Stage {
 
 fn names(refreshed: Vec<Refreshed>) -> impl Iterator<Item = TableName> {
     refreshed.into_iter().map(|r| r.table)
+}
+
+impl Ran {
+    fn add(&mut self, outcome: Outcome) {
+        self.models.extend(outcome.refreshed.into_iter().map(|r| r.table));
+        self.failed.extend(outcome.failed.iter().map(ModelError::told));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{Days, NaiveDate, TimeDelta};
 use serde_json::json;
 
-use super::testing::{TestLake, at, lake, query, quiet_lake};
+use super::testing::{TestLake, at, changed_lake, lake, query, quiet_lake};
 use super::weather::Grain;
 use super::{PushError, Source};
 
@@ -219,4 +219,62 @@ async fn every_issue_of_a_forecast_is_kept_and_only_its_regions_stamp_moves() {
     let stamp = |region: &str| moment.stamp(table.id, &region.parse().unwrap()).map(|s| s.version);
     assert_eq!(stamp("it-lombardia"), table.version);
     assert_ne!(stamp("it-sicilia"), table.version);
+}
+
+#[tokio::test]
+async fn a_failing_model_rests_and_owes_what_arrives_meanwhile() {
+    let lake = changed_lake(REGIONS, |lakefile| {
+        let model = lakefile.models.iter_mut().find(|m| m.table.to_string() == "market.daily").unwrap();
+        model.tests.between.insert("price_mean".into(), [0.0, 100.0]);
+    })
+    .await;
+    let now = at("2026-03-10T12:00:00Z");
+    lake.arrivals.catch_up(now).await.unwrap();
+    let file = async |day: u32, price: f64, now| {
+        let file = lake.folder.path().join(format!("sources/inbox/market_history/{day}.csv"));
+        let text = format!("region_id,day,price_mean,events\nit-lombardia,2026-03-0{day},{price},7\n");
+        std::fs::write(file, text).unwrap();
+        lake.arrivals.drain("market_history", now).await.unwrap().failed.len()
+    };
+    assert_eq!(file(5, 500.0, now).await, 1);
+    assert_eq!(file(5, 50.0, now + TimeDelta::seconds(1)).await, 0, "it rests");
+    assert_eq!(file(6, 60.0, now + TimeDelta::seconds(2)).await, 0);
+    assert!(lake.lines("market.daily", &DAILY).await.is_empty());
+    lake.arrivals.drain("a", now + TimeDelta::seconds(6)).await.unwrap();
+    assert_eq!(
+        lake.lines("market.daily", &["day", "origin"]).await,
+        ["2026-03-05 history", "2026-03-06 history"]
+    );
+}
+
+#[tokio::test]
+async fn a_mapping_makes_another_spelling_a_known_place_as_soon_as_its_file_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("geo.aliases.csv");
+    std::fs::write(&file, "alias,place\nLombardy,it-lombardia\n").unwrap();
+    let path = file.clone();
+    let mut lake = changed_lake(REGIONS, move |lakefile| lakefile.mappings[0].path = Some(path)).await;
+    let now = at("2026-03-10T12:00:00Z");
+    lake.arrivals.catch_up(now).await.unwrap();
+    let columns = ["region_id", "name", "status", "timezone"];
+    push(&lake, &[event("a", "2026-03-09T23:30:00Z", "lombardie", 1.0, "")]).await;
+    assert_eq!(lake.lines("geo.regions", &columns).await[1], "lombardie lombardie pending -");
+    // A wrong file changes nothing, and its line is told.
+    std::fs::write(&file, "alias,place\nLombardie,it-lombardia,x\n").unwrap();
+    let refused = lake.arrivals.run_once("mapping.geo.aliases", now).await.unwrap_err().to_string();
+    assert!(refused.contains("line 2"), "{refused}");
+    lake.restart().await;
+    lake.arrivals.catch_up(now).await.unwrap();
+    assert_eq!(lake.rows("geo.aliases").await.num_rows(), 1);
+    std::fs::write(&file, "alias,place\nLombardy,it-lombardia\n LOMBARDÏE ,it-lombardia\n").unwrap();
+    assert_eq!(lake.arrivals.run_once("mapping", now).await.unwrap().rows, 2);
+    assert_eq!(lake.lines("geo.regions", &columns).await[1], "lombardie Lombardia active Europe/Rome");
+    assert!(
+        lake.lines("market.daily", &DAILY).await[0].starts_with("lombardie 2026-03-10"),
+        "a local day now"
+    );
+    assert_eq!(lake.arrivals.run_once("mapping", now).await.unwrap().batches, 0);
+    std::fs::write(&file, "alias,place\n").unwrap();
+    lake.arrivals.run_once("mapping", now).await.unwrap();
+    assert_eq!(lake.rows("geo.aliases").await.num_rows(), 0);
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Batch, Source, SourceError, Touched};
 use crate::lakefile::Lakefile;
-use crate::publish::{Publisher, Regions, Rows, SourceBatch, Write};
+use crate::publish::{Mode, Publisher, Regions, Rows, SourceBatch, Write};
 
 /// A batch that is in its table.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +90,8 @@ impl Intake {
         let name = source.table();
         let unknown = || SourceError::Unknown { name: name.to_string() };
         let rows: u64 = batch.rows.iter().map(|b| b.num_rows() as u64).sum();
-        if rows == 0 {
+        // A mapping without a row empties its table.
+        if rows == 0 && source.mode().0 != Mode::Overwrite {
             self.catalog.batches().done(source.name(), n, now).await?;
         } else {
             let table = self.catalog.moment().table(name).ok_or_else(unknown)?;

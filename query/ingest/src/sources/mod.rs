@@ -14,6 +14,7 @@ mod arrivals;
 pub mod events;
 pub mod files;
 mod intake;
+mod mappings;
 mod marks;
 mod open;
 mod raw;
@@ -39,7 +40,7 @@ pub use open::{ArrivalsConfig, OpenError};
 pub(crate) use raw::sha256 as digest;
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
-pub use touched::Touched;
+pub use touched::{Touched, month_of};
 
 use crate::publish::{Mode, Split};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -16,16 +17,19 @@ use tokio::sync::Mutex;
 use super::arrivals::{Arrivals, Entry, Inner, Service};
 use super::events::{Keeper, Log, Stream};
 use super::files::Files;
+use super::mappings::Mapped;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Client, Current, Forecast, Shared};
 use super::{Intake, Places, RawStore, Source, SourceError};
-use crate::lakefile::{EventsSpec, FilesSpec, Lakefile, SourceSpec, WeatherSpec};
+use crate::lakefile::{EventsSpec, FilesSpec, Lakefile, Mapping, SourceSpec, WeatherSpec};
 use crate::models::Models;
 use crate::publish::Publisher;
 
 /// How often a weather source looks whether an hour, or a forecast, is due; looking costs one small read.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often a mapping file is looked at.
+const MAPPINGS: Duration = Duration::from_secs(60);
 
 /// What the sources need of the machine.
 pub struct ArrivalsConfig {
@@ -95,10 +99,13 @@ impl Arrivals {
                 }
             }
         }
+        for mapping in &lakefile.mappings {
+            opening.mapping(mapping, &mut entries);
+        }
         let models = Models::new(lakefile.clone(), lake, catalog.clone(), publisher.clone(), heavy.clone())?;
         let intake = Intake::new(lakefile.clone(), catalog.clone(), publisher.clone());
         let marks = Marks::new(catalog.clone());
-        let owed = parking_lot::Mutex::default();
+        let (owed, held) = (parking_lot::Mutex::default(), AtomicBool::new(false));
         let streams = logs.keys().cloned().collect();
         let states = States::new(catalog.clone(), entries.keys().cloned().collect(), streams);
         let inner = Inner {
@@ -114,6 +121,7 @@ impl Arrivals {
             logs,
             owed,
             states,
+            held,
             heavy,
         };
         Ok(Self(Arc::new(inner)))
@@ -151,6 +159,12 @@ impl Opening<'_> {
             Files { name: name.to_string(), spec: spec.clone(), table, folder, raw: self.raw.clone() };
         entries.insert(name.to_string(), entry(files, spec.every.map(|every| every.0)));
         Ok(())
+    }
+
+    fn mapping(&self, mapping: &Mapping, entries: &mut BTreeMap<String, Entry>) {
+        let Some(table) = self.lakefile.table(&mapping.table).cloned() else { return };
+        let mapped = Mapped::new(mapping.clone(), table, self.raw.clone(), self.places.clone());
+        entries.insert(mapped.name().to_string(), entry(mapped, MAPPINGS));
     }
 
     async fn events(

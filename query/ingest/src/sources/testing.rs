@@ -29,6 +29,15 @@ pub struct TestLake {
 
 /// The default lake over other places, with a weather service that gives these answers.
 pub async fn lake(regions: &str, answers: Arc<Answers>) -> TestLake {
+    made(regions, answers, |_| ()).await
+}
+
+/// A lake without a weather service, and with a definition that is changed.
+pub async fn changed_lake(regions: &str, change: impl FnOnce(&mut Lakefile)) -> TestLake {
+    made(regions, Arc::new(|_: &str| Err("nobody answers".to_string())), change).await
+}
+
+async fn made(regions: &str, answers: Arc<Answers>, change: impl FnOnce(&mut Lakefile)) -> TestLake {
     let service = Service::start(answers).await.unwrap();
     let mut lakefile = Lakefile::clone(&Lakefile::builtin().unwrap().with_regions(regions).unwrap());
     for source in lakefile.sources.values_mut() {
@@ -43,6 +52,7 @@ pub async fn lake(regions: &str, answers: Arc<Answers>) -> TestLake {
             SourceSpec::Events(_) => {}
         }
     }
+    change(&mut lakefile);
     let folder = tempfile::tempdir().unwrap();
     let (arrivals, catalog, lake, lakefile) = open(Arc::new(lakefile), folder.path()).await;
     TestLake { arrivals, catalog, lake, lakefile, folder, _service: service }

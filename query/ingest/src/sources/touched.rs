@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, Months, NaiveDate};
 use identity::RegionId;
+use serde::{Deserialize, Serialize};
 
 /// For each touched region the first and the last day that changed. Wider than the change is correct, only
 /// slower: what is recomputed without need comes out the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched(BTreeMap<RegionId, (NaiveDate, NaiveDate)>);
 
 impl Touched {
@@ -45,6 +46,18 @@ impl Touched {
             (before, last.checked_add_days(Days::new(1)).unwrap_or(last))
         };
         Self(self.0.into_iter().map(|(region, days)| (region, wider(days))).collect())
+    }
+
+    /// The same and so many days more behind each last one.
+    pub fn onward(&self, days: u64) -> Self {
+        let later = |last: NaiveDate| last.checked_add_days(Days::new(days)).unwrap_or(NaiveDate::MAX);
+        Self(self.0.iter().map(|(region, (first, last))| (region.clone(), (*first, later(*last)))).collect())
+    }
+
+    /// Every day of the months that are touched.
+    pub fn whole_months(self) -> Self {
+        let whole = |(first, last): (NaiveDate, NaiveDate)| (month_of(first), end_of_month(last));
+        Self(self.0.into_iter().map(|(region, days)| (region, whole(days))).collect())
     }
 
     /// Without these regions.
@@ -96,6 +109,16 @@ impl Touched {
     }
 }
 
+/// The first day of a day's month.
+pub fn month_of(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).unwrap_or(day)
+}
+
+fn end_of_month(day: NaiveDate) -> NaiveDate {
+    let next = month_of(day).checked_add_months(Months::new(1));
+    next.and_then(|next| next.pred_opt()).unwrap_or(NaiveDate::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +145,8 @@ mod tests {
     fn every_day_stays_every_day() {
         let all = Touched::all_days([RegionId::parse("a").unwrap()]);
         assert_eq!(all.clone().with_neighbours(), all);
+        assert_eq!((all.onward(30), all.clone().whole_months()), (all.clone(), all.clone()));
+        let text = serde_json::to_value(&all).unwrap();
+        assert_eq!(serde_json::from_value::<Touched>(text).unwrap(), all);
     }
 }

@@ -58,6 +58,9 @@ impl Arrivals {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(COMPACT) => {}
             }
+            if let Err(error) = self.retry(Utc::now(), &mut super::Ran::default()).await {
+                tracing::warn!(%error, "failing models could not be tried again");
+            }
             for table in self.0.lakefile.tables.iter().map(|t| &t.name) {
                 if let Err(error) = self.keep_up_table(table, round, Utc::now()).await {
                     // The next round tries again; a conflict with a writer is no news.

@@ -95,7 +95,8 @@ pub fn forecast_rows(
     columns.extend(series.values());
     let mut touched = Touched::default();
     series.regions.iter().for_each(|r| touched.add(r, issued_at.date_naive()));
-    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched))
+    // The first hours may lie in the local day before.
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched.with_neighbours()))
 }
 
 /// Rows of `weather.archive` for the local days `from <= day <= to`.
