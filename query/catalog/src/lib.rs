@@ -23,6 +23,7 @@ mod platform;
 mod publish;
 mod register;
 mod removals;
+mod source_files;
 mod sql;
 mod table;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use platform::{Moment, Platform, Stamp};
 pub use publish::{Answer, BatchMark, JobOutcome, Publish, Touched};
 pub use register::NewPlatformTable;
 pub use removals::Removal;
+pub use source_files::{SourceFile, SourceFiles};
 pub use table::{Column, Kind, Table, UnknownKind};
 pub use upkeep::{FINE, Upkeep};
 pub use versions::{Rejects, VersionRow};
@@ -129,5 +131,10 @@ impl Catalog {
     /// How far each source has come.
     pub fn batches(&self) -> Batches {
         Batches::new(self.db.clone())
+    }
+
+    /// What is known of the files of each source.
+    pub fn source_files(&self) -> SourceFiles {
+        SourceFiles::new(self.db.clone())
     }
 }
