@@ -22,6 +22,7 @@ mod readers;
 mod rights;
 mod shared;
 mod shared_cache;
+mod sources_files;
 mod sql;
 mod tables;
 mod weather;

@@ -46,6 +46,9 @@ pub fn rebuild(config: &Config) -> anyhow::Result<()> {
     })
 }
 
+/// Worker processes of a verb: one file is read after the other, and a pool has three at least.
+const WORKERS: usize = 3;
+
 fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let config = beside_a_server(config);
     runtime(2)?.block_on(async {
@@ -62,6 +65,7 @@ fn with_store(config: &Config, work: impl AsyncFnOnce(&Store) -> anyhow::Result<
 fn beside_a_server(config: &Config) -> Config {
     let mut config = config.clone();
     config.server.node = format!("{}-cli-{}", config.server.node, std::process::id());
+    config.workers.count = WORKERS;
     config
 }
 

@@ -9,6 +9,7 @@
 //! Absent on purpose: anything about where the bytes lie (that is `lake`'s) and about customers' tables.
 
 mod builtin;
+mod files;
 mod gazetteer;
 mod period;
 mod register;
@@ -23,10 +24,11 @@ use std::sync::Arc;
 use identity::TableName;
 use serde::Deserialize;
 
+pub use files::{Drift, FilesFrom, FilesSpec, FtpSpec, HttpSpec, SecretSpec, StoreSpec};
 pub use gazetteer::{Gazetteer, KnownPlace};
 pub use period::Period;
 pub use register::RegisterError;
-pub use sources::{EventsSpec, FilesSpec, SourceSpec, WeatherSpec};
+pub use sources::{EventsSpec, SourceSpec, WeatherSpec};
 pub use table::{ColumnSpec, ColumnType, TableSpec};
 pub use zone::{UnknownPoint, zone_at};
 
@@ -164,6 +166,11 @@ impl Lakefile {
                         "source `{name}` fills an unknown table `{table}`"
                     )));
                 }
+            }
+            if let SourceSpec::Files(files) = source
+                && let Some(table) = self.table(&files.table)
+            {
+                files.check(table).map_err(|why| LakefileError::Wrong(format!("source `{name}`: {why}")))?;
             }
         }
         for model in &self.models {

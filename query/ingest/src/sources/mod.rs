@@ -3,25 +3,29 @@
 //! ```text
 //! Source::next ─▶ raw/<source>/day=…  ─▶ batch row ─▶ one commit: rows + (source, n)  ─▶ models
 //!   HTTP, log,     bytes as they came      catalog      Publisher                          of the
-//!   folder         + manifest line                                                         touched days
+//!   files          + manifest line                                                         touched days
 //! ```
 //! A batch is named by its source and a number. Its row in the catalog, written before the commit, says
 //! which raw objects it is made of, so that after kill -9 the same batch is made again from them
 //! ([`Source::replay`]) and the commit's application transaction keeps it from landing twice.
-//! Absent on purpose: schedules beyond a plain clock, FTP, Kafka, and any HTTP type.
+//! Absent on purpose: schedules beyond a plain clock, Kafka, and any HTTP type.
 
 mod arrivals;
 pub mod events;
 pub mod files;
+mod http;
 mod intake;
 mod marks;
 mod open;
+mod patience;
 mod raw;
 mod regions;
 mod schedule;
+mod secret;
 mod touched;
 mod upkeep;
 pub mod weather;
+mod workers;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -37,6 +41,7 @@ pub use open::{ArrivalsConfig, OpenError};
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
 pub use touched::Touched;
+pub use workers::Workers;
 
 use crate::publish::{Mode, Split};
 

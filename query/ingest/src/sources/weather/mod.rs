@@ -16,7 +16,7 @@ mod client;
 mod curate;
 mod current;
 mod forecast;
-mod guard;
+pub(super) mod guard;
 mod units;
 
 pub use archive::{Archive, Grain, Range};
@@ -24,3 +24,4 @@ pub use batch::{Shared, stored};
 pub use client::Client;
 pub use current::Current;
 pub use forecast::Forecast;
+pub use units::Conversion;
