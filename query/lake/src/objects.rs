@@ -107,7 +107,8 @@ impl Objects {
 
     pub async fn head(&self, path: &str) -> Result<Option<ObjectInfo>, Error> {
         match self.store.objects.head(&Path::from(path)).await {
-            Ok(meta) => Ok(Some(meta.into())),
+            // A store with a prefix tells its own path of the object, not the one below the prefix.
+            Ok(meta) => Ok(Some(ObjectInfo { path: path.to_owned(), ..meta.into() })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

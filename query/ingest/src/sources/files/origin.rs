@@ -146,7 +146,8 @@ pub fn date_in(name: &str) -> Option<NaiveDate> {
 
 fn parse(window: &[u8], format: &str) -> Option<NaiveDate> {
     let text = std::str::from_utf8(window).ok()?;
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    // a dash before the year would make it a year before Christ, and of the day's two digits one
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && !text.starts_with('-');
     plain.then(|| NaiveDate::parse_from_str(text, format).ok()).flatten()
 }
 
@@ -160,6 +161,7 @@ mod tests {
         for name in ["a-2021-10-04.csv", "20211004.csv", "x_20211004_v2.csv"] {
             assert_eq!(date_in(name), day, "{name}");
         }
+        assert_eq!(date_in("a-2021-10-14.csv"), NaiveDate::from_ymd_opt(2021, 10, 14));
         assert_eq!(date_in("activity.csv"), None);
         assert_eq!(date_in("a-2021-13-04.csv"), None);
     }

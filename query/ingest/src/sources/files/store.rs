@@ -82,6 +82,7 @@ impl Origin for Store {
     async fn open(&self, found: &Found, _known: Option<&Stamp>) -> Result<Opened, SourceError> {
         let objects = self.objects().await?;
         let Some(object) = objects.head(&found.name).await.map_err(unavailable)? else {
+            tracing::warn!(file = found.origin, "an object that was listed is not there");
             return Ok(Opened::Absent);
         };
         let (bytes, stamp) = (pieces(objects.clone(), object.clone()), stamp(&object));
