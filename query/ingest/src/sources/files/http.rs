@@ -119,7 +119,8 @@ impl Http {
         for entry in listing::parse(text)? {
             let Ok(url) = base.join(&entry.address) else { continue };
             let name = entry.name.unwrap_or_else(|| listing::name_below(base, &url));
-            if !self.names.take(&name) || self.guard.check(&url).is_err() {
+            // Another origin, the same host without TLS too, would be sent the credentials of this one.
+            if !self.names.take(&name) || url.origin() != base.origin() || self.guard.check(&url).is_err() {
                 continue;
             }
             if entry.stamp.modified_ms.is_some_and(|at| !has_settled(at, self.settle_ms, now)) {
@@ -239,4 +240,51 @@ fn hidden(token: &Secret) -> Result<HeaderValue, SourceError> {
     let mut value = HeaderValue::try_from(token.reveal()).map_err(wrong)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http(url: &str) -> Http {
+        let spec: HttpSpec = toml::from_str(&format!("url = {url:?}\ndays = 2")).unwrap();
+        Http::new(&spec, Names::new(None), 0).unwrap()
+    }
+
+    #[test]
+    fn a_listing_names_files_of_its_own_origin_alone() {
+        let http = http("https://x.test/a/");
+        let base = Url::parse("https://x.test/a/").unwrap();
+        let text = br#"["a.csv", "https://x.test/a/b.csv?sig=s", "http://x.test/a/c.csv", "https://y.test/d.csv", "x/../../e.csv",
+            "https://x.test:444/f.csv", "notes.md"]"#;
+        let found = http.listed(&base, text, Utc::now()).unwrap();
+        let told: Vec<_> = found.iter().map(|(f, _)| (f.name.as_str(), f.origin.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("a.csv", "https://x.test/a/a.csv"),
+                ("b.csv", "https://x.test/a/b.csv"),
+                ("e.csv", "https://x.test/e.csv")
+            ]
+        );
+        assert_eq!(found[1].1.query(), Some("sig=s"));
+    }
+
+    #[test]
+    fn a_file_a_day_is_known_by_its_day() {
+        let now = "2021-10-04T06:00:00Z".parse().unwrap();
+        let names = |url: &str| {
+            let http = http(url);
+            let Place::Days(template) = &http.place else { panic!("no template") };
+            let found = http.days(template, now).unwrap();
+            found.into_iter().map(|(f, _)| f.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("https://x.test/{date}.csv"), ["2021-10-04.csv", "2021-10-03.csv"]);
+        assert_eq!(names("https://x.test/{date:%Y/%j}/a.csv?k=1"), ["2021-10-04/a.csv", "2021-10-03/a.csv"]);
+    }
+
+    #[test]
+    fn what_is_shown_of_an_address_holds_no_query() {
+        assert_eq!(shown(&Url::parse("https://x.test/a.csv?key=geheim#x").unwrap()), "https://x.test/a.csv");
+    }
 }

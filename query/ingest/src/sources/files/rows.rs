@@ -298,7 +298,7 @@ mod tests {
             ("region_id,visits,activity_index\n../x,1,2\n", "region"),
             ("region_id,visits,activity_index\nit-lazio,1,2,3\n", "row 1"),
             ("region_id,visits,activity_index\n,1,2\n", "region_id"),
-            ("\u{0}\u{1}\u{2}", "file"),
+            ("\u{0}\u{1}\u{2}", "NUL"),
             ("", "empty"),
         ] {
             let told = activity("a.csv", text, false).await.unwrap_err();
