@@ -10,6 +10,7 @@ mod jobs;
 mod serving;
 mod store;
 mod upkeep;
+mod workers;
 
 pub use ground::{Ground, connect, folder_of, is_transient, words};
 pub use jobs::pipelines_config;

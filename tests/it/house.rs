@@ -33,6 +33,7 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("parquet", &["lake", "engine", "ingest"]),
     ("datafusion", &["lake", "engine", "ingest"]),
     ("reqwest", &["auth", "ingest", "harness"]),
+    ("suppaftp", &["ingest"]),
     ("hyper", &["worker", "lakefront"]),
 ];
 

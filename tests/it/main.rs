@@ -27,6 +27,7 @@ mod rights;
 mod schedules;
 mod shared;
 mod shared_cache;
+mod sources_files;
 mod sql;
 mod tables;
 mod weather;

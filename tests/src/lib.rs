@@ -10,6 +10,8 @@
 mod answer;
 mod app;
 mod customer;
+mod file_stub;
+mod ftp_server;
 mod hook_stub;
 mod postgres;
 mod python;
@@ -22,6 +24,8 @@ mod weather_stub;
 pub use answer::{Answer, Problem};
 pub use app::{Options, Stack, TestApp};
 pub use customer::{Customer, Upload};
+pub use file_stub::{Fault, FileStub};
+pub use ftp_server::FtpServer;
 pub use hook_stub::{HookCall, HookStub};
 pub use postgres::Postgres;
 pub use python::Python;

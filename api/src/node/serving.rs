@@ -20,7 +20,7 @@ use ingest::upload::{DecodeCaps, Uploads, UploadsConfig};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use worker::{Pool, PoolConfig};
+use worker::Pool;
 
 use super::ground::patiently;
 use super::store::Store;
@@ -55,7 +55,7 @@ impl Node {
     /// Builds everything above the store. It is not ready yet: see [`Node::ready`].
     pub async fn open(config: &Config, store: Store) -> anyhow::Result<Self> {
         let metrics = meters::install().context("metrics")?;
-        let pool = Pool::start(pool_settings(config)?).context("workers")?;
+        let pool = store.workers.pool().context("workers")?;
         let engine = Engine::new(
             engine_settings(config, &store)?,
             store.lake.clone(),
@@ -228,30 +228,6 @@ fn shared(config: &Config) -> anyhow::Result<Option<(Redis, [u8; 32])>> {
 /// A key for one purpose, the same on every node that has the signing key.
 fn derived(secret: &str, purpose: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(purpose).chain_update([0]).chain_update(secret).finalize().into()
-}
-
-fn pool_settings(config: &Config) -> anyhow::Result<PoolConfig> {
-    let program = std::env::current_exe().context("the path of this program")?;
-    let scratch =
-        config.storage.scratch.clone().unwrap_or_else(|| std::env::temp_dir().join("lakefront-scratch"));
-    let mut settings = PoolConfig::new(program, scratch);
-    if config.workers.count > 0 {
-        settings.workers = config.workers.count;
-        settings.per_workspace = config.workers.count.saturating_sub(2).clamp(1, 4);
-    }
-    if config.workers.per_workspace > 0 {
-        settings.per_workspace = config.workers.per_workspace;
-    }
-    if config.workers.memory_bytes > 0 {
-        settings.limits.memory_bytes = config.workers.memory_bytes;
-    }
-    if config.workers.spill_bytes > 0 {
-        settings.limits.file_bytes = config.workers.spill_bytes;
-    }
-    if config.workers.cpu_secs > 0 {
-        settings.limits.cpu_secs = config.workers.cpu_secs;
-    }
-    Ok(settings)
 }
 
 fn upload_limits(config: &Config) -> UploadsConfig {

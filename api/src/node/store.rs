@@ -10,11 +10,12 @@ use catalog::{Catalog, Owner};
 use chrono::{TimeDelta, Utc};
 use ingest::lakefile::Lakefile;
 use ingest::publish::Publisher;
-use ingest::sources::{Arrivals, ArrivalsConfig};
+use ingest::sources::{Arrivals, ArrivalsConfig, Workers};
 use lake::{Lake, LakeConfig};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::ground::{Ground, patiently};
+use super::workers;
 use crate::config::Config;
 
 /// A runtime for our own heavy work: at most cores - 1 threads, and the others go first.
@@ -57,6 +58,8 @@ pub struct Store {
     pub lakefile: Arc<Lakefile>,
     pub publisher: Publisher,
     pub arrivals: Arrivals,
+    /// The worker processes, started when they are first needed.
+    pub workers: Workers,
     /// Lives as long as what runs on it.
     _heavy: Heavy,
 }
@@ -78,15 +81,17 @@ impl Store {
         let heavy = Heavy::start().context("threads")?;
         let handle = heavy.handle().context("threads")?;
         let publisher = Publisher::new(lake.clone(), catalog.clone()).on(handle.clone());
+        let workers = Workers::new(workers::settings(config)?);
         let settings = ArrivalsConfig {
             lakefile: Arc::clone(&lakefile),
             folder: config.lake.state.clone(),
             heavy: handle,
+            workers: workers.clone(),
         };
         let arrivals = Arrivals::open(settings, lake.clone(), catalog.clone(), publisher.clone())
             .await
             .context("sources")?;
-        Ok(Self { ground, lake, catalog, lakefile, publisher, arrivals, _heavy: heavy })
+        Ok(Self { ground, lake, catalog, lakefile, publisher, arrivals, workers, _heavy: heavy })
     }
 
     /// The lake that a configuration names, or the built-in one.

@@ -21,6 +21,8 @@ use crate::node::{Ground, Store, catalog_settings, pipelines_config, same_lake};
 use crate::verbs::progress::Bar;
 use crate::verbs::{Transient, hold, print, runtime};
 
+/// Worker processes of a verb: one file is read after the other, and a pool has three at least.
+const WORKERS: usize = 3;
 /// How often a verb looks at its job.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -118,6 +120,7 @@ async fn follow(jobs: &Jobs, job: &Job, bar: &Bar) -> bool {
 fn beside_a_server(config: &Config) -> Config {
     let mut config = config.clone();
     config.server.node = format!("{}-cli-{}", config.server.node, std::process::id());
+    config.workers.count = WORKERS;
     config
 }
 

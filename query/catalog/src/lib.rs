@@ -26,6 +26,7 @@ mod publish;
 mod register;
 mod removals;
 mod schedules;
+mod source_files;
 mod source_states;
 mod sql;
 mod table;
@@ -56,6 +57,7 @@ pub use publish::{Answer, BatchMark, JobOutcome, Publish, Touched};
 pub use register::NewPlatformTable;
 pub use removals::Removal;
 pub use schedules::{CatchUp, Schedule, Schedules};
+pub use source_files::{SourceFile, SourceFiles};
 pub use source_states::{SourceState, SourceStates};
 pub use table::{Column, Kind, Table, UnknownKind};
 pub use upkeep::{FINE, Upkeep};
@@ -152,5 +154,10 @@ impl Catalog {
     /// Whom to tell of what.
     pub fn alerts(&self) -> Alerts {
         Alerts::new(self.db.clone())
+    }
+
+    /// What is known of the files of each source.
+    pub fn source_files(&self) -> SourceFiles {
+        SourceFiles::new(self.db.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! Plain objects beside the tables: raw files, uploads, results.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
@@ -32,11 +33,18 @@ pub struct ObjectInfo {
     /// Bytes.
     pub size: u64,
     pub modified: DateTime<Utc>,
+    /// The store's entity tag, where it has one.
+    pub tag: Option<String>,
 }
 
 impl From<ObjectMeta> for ObjectInfo {
     fn from(meta: ObjectMeta) -> Self {
-        Self { path: meta.location.to_string(), size: meta.size, modified: meta.last_modified }
+        Self {
+            path: meta.location.to_string(),
+            size: meta.size,
+            modified: meta.last_modified,
+            tag: meta.e_tag,
+        }
     }
 }
 
@@ -49,6 +57,12 @@ pub struct Objects {
 impl Objects {
     pub(crate) fn new(store: Store) -> Self {
         Self { store }
+    }
+
+    /// Objects of another store than the lake's, to be read: nothing is made or tried there.
+    /// Errors: [`Error::Misconfigured`] where the URL or an option is wrong.
+    pub fn elsewhere(url: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        Ok(Self::new(Store::to_read(url, options)?))
     }
 
     /// Stores a stream in constant memory while it is hashed. The object appears whole or not at all: an error of
@@ -93,7 +107,8 @@ impl Objects {
 
     pub async fn head(&self, path: &str) -> Result<Option<ObjectInfo>, Error> {
         match self.store.objects.head(&Path::from(path)).await {
-            Ok(meta) => Ok(Some(meta.into())),
+            // A store with a prefix tells its own path of the object, not the one below the prefix.
+            Ok(meta) => Ok(Some(ObjectInfo { path: path.to_owned(), ..meta.into() })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -11,6 +11,7 @@
 
 mod builtin;
 mod examine;
+mod files;
 mod gazetteer;
 mod mapping;
 mod period;
@@ -28,12 +29,13 @@ use identity::TableName;
 use serde::Deserialize;
 
 pub use examine::Fault;
+pub use files::{Drift, FilesFrom, FilesSpec, FtpSpec, HttpSpec, SecretSpec, StoreSpec};
 pub use gazetteer::{Gazetteer, KnownPlace};
 pub use mapping::Mapping;
 pub use period::Period;
 pub use register::RegisterError;
 pub use schedule::{ScheduleSpec, Times};
-pub use sources::{EventsSpec, FilesSpec, SourceSpec, WeatherSpec};
+pub use sources::{EventsSpec, SourceSpec, WeatherSpec};
 pub use table::{ColumnSpec, ColumnType, TableSpec};
 pub use zone::{UnknownPoint, zone_at};
 
@@ -182,6 +184,12 @@ impl Lakefile {
                 let reason = format!("source `{name}` fills an unknown table `{table}`");
                 wrong(format!("[sources.{name}]"), reason)
             }));
+            if let SourceSpec::Files(files) = source
+                && let Some(table) = self.table(&files.table)
+                && let Err(why) = files.check(table)
+            {
+                wrongs.push(wrong(format!("[sources.{name}]"), format!("source `{name}`: {why}")));
+            }
         }
         for model in self.models.iter().filter(|model| self.table(&model.table).is_none()) {
             let (file, line) = (model.file.clone(), model.line_of("table"));

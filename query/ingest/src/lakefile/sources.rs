@@ -4,7 +4,7 @@ use catalog::CatchUp;
 use identity::TableName;
 use serde::Deserialize;
 
-use super::{Period, Times};
+use super::{FilesSpec, Period, Times};
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -61,28 +61,6 @@ pub struct EventsSpec {
     pub events_per_batch: usize,
     /// How long an event's id is remembered: a repetition within that time is dropped.
     pub remember: Period,
-}
-
-/// Files that appear in a folder.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FilesSpec {
-    pub table: TableName,
-    /// Folder below the sources' folder of the configuration.
-    pub folder: String,
-    /// How often the folder is looked at.
-    pub every: Option<Period>,
-    /// Times at which it is, in place of `every`.
-    pub cron: Option<String>,
-    pub timezone: Option<String>,
-    /// The column that dates a row, in the file or, where the file has none, from the file's own date.
-    pub dated: String,
-    /// Days between a file's date and the day its rows are about.
-    #[serde(default)]
-    pub lag_days: i64,
-    /// A file younger than this may still be being written.
-    #[serde(default)]
-    pub settle_ms: u64,
 }
 
 impl SourceSpec {

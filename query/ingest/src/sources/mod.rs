@@ -3,28 +3,32 @@
 //! ```text
 //! Source::next ─▶ raw/<source>/day=…  ─▶ batch row ─▶ one commit: rows + (source, n)  ─▶ models
 //!   HTTP, log,     bytes as they came      catalog      Publisher                          of the
-//!   folder         + manifest line                                                         touched days
+//!   files          + manifest line                                                         touched days
 //! ```
 //! A batch is named by its source and a number. Its row in the catalog, written before the commit, says
 //! which raw objects it is made of, so that after kill -9 the same batch is made again from them
 //! ([`Source::replay`]) and the commit's application transaction keeps it from landing twice.
-//! Absent on purpose: times of a calendar (`schedules`), FTP, Kafka, and any HTTP type.
+//! Absent on purpose: times of a calendar (`schedules`), Kafka, and any HTTP type.
 
 mod arrivals;
 pub mod events;
 pub mod files;
+mod http;
 mod intake;
 mod mappings;
 mod marks;
 mod open;
+mod patience;
 mod raw;
 mod rebuild;
 mod regions;
 mod schedule;
+mod secret;
 mod states;
 mod touched;
 mod upkeep;
 pub mod weather;
+mod workers;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -41,6 +45,7 @@ pub(crate) use raw::sha256 as digest;
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
 pub use touched::{Touched, month_of};
+pub use workers::Workers;
 
 use crate::publish::{Mode, Split};
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use catalog::Catalog;
+use catalog::{Catalog, SourceFiles};
 use chrono::TimeDelta;
 use identity::TableName;
 use lake::Lake;
@@ -16,13 +16,13 @@ use tokio::sync::Mutex;
 
 use super::arrivals::{Arrivals, Entry, Inner, Service};
 use super::events::{Keeper, Log, Stream};
-use super::files::Files;
+use super::files::{Files, FilesParts, Folder, Ftp, Http, Names, Origin, Store};
 use super::mappings::Mapped;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Client, Current, Forecast, Shared};
-use super::{Intake, Places, RawStore, Source, SourceError};
-use crate::lakefile::{EventsSpec, FilesSpec, Lakefile, Mapping, SourceSpec, WeatherSpec};
+use super::{Intake, Places, RawStore, Source, SourceError, Workers};
+use crate::lakefile::{EventsSpec, FilesFrom, FilesSpec, Lakefile, Mapping, SourceSpec, WeatherSpec};
 use crate::models::Models;
 use crate::publish::Publisher;
 
@@ -38,6 +38,8 @@ pub struct ArrivalsConfig {
     pub folder: PathBuf,
     /// Where their work runs: not the runtime that serves HTTP.
     pub heavy: Handle,
+    /// Where the bytes of files are read.
+    pub workers: Workers,
 }
 
 /// Why the sources could not be opened.
@@ -71,6 +73,8 @@ struct Opening<'a> {
     folder: &'a Path,
     raw: RawStore,
     places: Places,
+    workers: Workers,
+    known: SourceFiles,
 }
 
 impl Arrivals {
@@ -82,10 +86,12 @@ impl Arrivals {
         catalog: Catalog,
         publisher: Publisher,
     ) -> Result<Self, OpenError> {
-        let ArrivalsConfig { lakefile, folder, heavy } = config;
+        let ArrivalsConfig { lakefile, folder, heavy, workers } = config;
         let raw = RawStore::new(lake.objects().clone(), lakefile.area("raw"));
         let places = Places::new(lake.clone(), catalog.clone());
-        let opening = Opening { lakefile: &lakefile, folder: &folder, raw, places: places.clone() };
+        let (known, places_too) = (catalog.source_files(), places.clone());
+        let opening =
+            Opening { lakefile: &lakefile, folder: &folder, raw, places: places_too, workers, known };
         let (mut entries, mut services, mut logs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (name, spec) in &lakefile.sources {
             match spec {
@@ -152,11 +158,18 @@ impl Opening<'_> {
         spec: &FilesSpec,
         entries: &mut BTreeMap<String, Entry>,
     ) -> Result<(), OpenError> {
-        let folder = self.folder.join("inbox").join(&spec.folder);
-        self.make_folder(&folder)?;
+        let wrong = |source| OpenError::Source { name: name.to_string(), source: Box::new(source) };
         let Some(table) = self.lakefile.table(&spec.table).cloned() else { return Ok(()) };
-        let files =
-            Files { name: name.to_string(), spec: spec.clone(), table, folder, raw: self.raw.clone() };
+        let parts = FilesParts {
+            name: name.to_string(),
+            spec: spec.clone(),
+            table,
+            origin: self.origin(name, spec)?,
+            raw: self.raw.clone(),
+            workers: self.workers.clone(),
+            catalog: self.known.clone(),
+        };
+        let files = Files::new(parts).map_err(wrong)?;
         entries.insert(name.to_string(), entry(files, spec.every.map(|every| every.0)));
         Ok(())
     }
@@ -164,7 +177,22 @@ impl Opening<'_> {
     fn mapping(&self, mapping: &Mapping, entries: &mut BTreeMap<String, Entry>) {
         let Some(table) = self.lakefile.table(&mapping.table).cloned() else { return };
         let mapped = Mapped::new(mapping.clone(), table, self.raw.clone(), self.places.clone());
-        entries.insert(mapped.name().to_string(), entry(mapped, MAPPINGS));
+        entries.insert(mapped.name().to_string(), entry(mapped, Some(MAPPINGS)));
+    }
+
+    fn origin(&self, name: &str, spec: &FilesSpec) -> Result<Box<dyn Origin>, OpenError> {
+        let (names, settle_ms) = (Names::new(spec.names.clone()), spec.settle_ms);
+        let wrong = |source| OpenError::Source { name: name.to_string(), source: Box::new(source) };
+        Ok(match &spec.from {
+            FilesFrom::Folder(folder) => {
+                let folder = self.folder.join("inbox").join(folder);
+                self.make_folder(&folder)?;
+                Box::new(Folder { folder, names, settle_ms })
+            }
+            FilesFrom::Store(store) => Box::new(Store::new(store, names, settle_ms)),
+            FilesFrom::Http(http) => Box::new(Http::new(http, names, settle_ms).map_err(wrong)?),
+            FilesFrom::Ftp(ftp) => Box::new(Ftp::new(ftp, names, settle_ms).map_err(wrong)?),
+        })
     }
 
     async fn events(

@@ -7,15 +7,20 @@
 //! Days are UTC days of arrival. The number is the batch's: a batch fetched again after a kill overwrites itself.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt as _};
 use lake::Objects;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::SourceError;
+
+/// Characters of a foreign name that are kept.
+const NAME_CHARS: usize = 128;
 
 /// One object of the raw area: its manifest line, and what a batch's row says of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +42,19 @@ pub struct Arrived {
     pub bytes: Bytes,
     pub origin: String,
     pub about: Value,
+}
+
+/// Where a file is to lie in the raw area.
+pub struct Place {
+    path: String,
+    at: DateTime<Utc>,
+}
+
+/// What became of a stream.
+pub enum Stored {
+    Whole(RawObject),
+    /// It was longer than its limit; nothing is stored.
+    TooLong,
 }
 
 /// The raw area of a lake.
@@ -70,6 +88,83 @@ impl RawStore {
         }
         self.put_manifest(&format!("{day}/{n:08}-manifest.ndjson"), &stored).await?;
         Ok(stored)
+    }
+
+    /// Where batch `n` of a source keeps a file that came at `at`.
+    pub fn place(&self, folder: &str, n: i64, at: DateTime<Utc>, name: &str) -> Place {
+        let path = format!("{}/{folder}/day={}/{n:08}-{}", self.area, at.format("%Y-%m-%d"), label(name));
+        Place { path, at }
+    }
+
+    /// Stores a stream exactly as it comes, in constant memory. No manifest names it yet: see [`Self::sign`].
+    /// - Errors: [`SourceError::Unavailable`] where the stream fails or ends too early; nothing is stored then.
+    pub async fn pour<S>(
+        &self,
+        place: Place,
+        bytes: S,
+        limit_bytes: u64,
+        origin: &str,
+        about: Value,
+    ) -> Result<Stored, SourceError>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send,
+    {
+        let broken = parking_lot::Mutex::new(None);
+        let mut received = 0;
+        let counted = bytes.map(|piece| {
+            let piece = piece.inspect_err(|e| *broken.lock() = Some(e.to_string()))?;
+            received += piece.len() as u64;
+            if received > limit_bytes { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(piece) }
+        });
+        let put = self.objects.put_stream(&place.path, counted).await;
+        match (put, broken.into_inner()) {
+            (Ok(put), _) => {
+                let (path, at, origin) = (place.path, place.at, origin.to_owned());
+                Ok(Stored::Whole(RawObject { path, size: put.size, sha256: put.sha256, origin, at, about }))
+            }
+            (Err(_), Some(reason)) => {
+                let reason = format!("{origin} broke off: {reason}");
+                Err(SourceError::Unavailable { reason, retry_after_secs: None })
+            }
+            (Err(_), None) if received > limit_bytes => Ok(Stored::TooLong),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    /// Writes the manifest of a batch's objects.
+    pub async fn sign(
+        &self,
+        folder: &str,
+        n: i64,
+        at: DateTime<Utc>,
+        objects: &[RawObject],
+    ) -> Result<(), SourceError> {
+        let day = format!("{}/{folder}/day={}", self.area, at.format("%Y-%m-%d"));
+        self.put_manifest(&format!("{day}/{n:08}-manifest.ndjson"), objects).await
+    }
+
+    /// Removes an object that no manifest names.
+    pub async fn discard(&self, object: &RawObject) -> Result<(), SourceError> {
+        Ok(self.objects.delete(&object.path).await?)
+    }
+
+    /// Reads an object through, and holds nothing of it.
+    /// - Errors: as [`Self::read`].
+    pub async fn check(&self, object: &RawObject) -> Result<(), SourceError> {
+        let mut pieces = self.objects.get_stream(&object.path).await?;
+        let mut digest = Sha256::new();
+        while let Some(piece) = pieces.next().await {
+            digest.update(piece?);
+        }
+        match hex(&digest.finalize()) == object.sha256 {
+            true => Ok(()),
+            false => Err(SourceError::refused(format!("{} has changed since it was stored", object.path))),
+        }
+    }
+
+    /// The store behind the area.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Stores one object under a path below the area, and its manifest beside it.
@@ -150,5 +245,27 @@ impl RawStore {
 
 /// Lower-case hexadecimal SHA-256.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The last part of a foreign name, without what hides or leads elsewhere; a long one is cut in front of its ending.
+fn label(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let kept: Vec<char> = last.chars().map(|c| if identity::is_hidden(c) { '_' } else { c }).collect();
+    kept[kept.len().saturating_sub(NAME_CHARS)..].iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_name_is_only_a_label() {
+        assert_eq!(label("../../etc/pass\u{202e}wd"), "pass_wd");
+        assert_eq!(label(&format!("{}.csv", "x".repeat(500))).len(), NAME_CHARS);
+    }
 }

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 use lake::{Lake, LakeConfig, Location};
 use tempfile::TempDir;
 
-use super::{Arrivals, ArrivalsConfig};
+use super::{Arrivals, ArrivalsConfig, Workers};
 use crate::demo::http::{Answers, Service};
 use crate::lakefile::{Lakefile, SourceSpec};
 use crate::publish::Publisher;
@@ -79,6 +79,7 @@ pub async fn open(lakefile: Arc<Lakefile>, folder: &Path) -> (Arrivals, Catalog,
         lakefile: lakefile.clone(),
         folder: folder.join("sources"),
         heavy: tokio::runtime::Handle::current(),
+        workers: Workers::here(),
     };
     let arrivals = Arrivals::open(config, lake.clone(), catalog.clone(), publisher).await.unwrap();
     (arrivals, catalog, lake, lakefile)

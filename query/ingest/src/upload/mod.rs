@@ -14,6 +14,7 @@ mod run;
 mod stage;
 mod target;
 mod task;
+pub(crate) mod worker_task;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

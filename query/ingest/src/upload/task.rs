@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lake::{DataFile, Lake, Location, failpoint};
 use serde_json::Value;
-use worker::{Admission, Class, Lease, Refusal, TaskError};
+use worker::{Admission, Class, Lease};
 
-use super::decode::request::{DecodeRequest, Decoded};
+use super::decode::request::{DecodeRequest, Decoded, UnknownColumns};
+use super::worker_task;
 use super::{Error, NewUpload, StagedFile, Uploads};
 use crate::upload::target::Target;
 
@@ -93,46 +94,24 @@ impl Uploads {
             decimal: new.decimal,
             on_bad_rows: new.on_bad_rows,
             table: target.columns(new.mode),
+            unknown: UnknownColumns::Refuse,
             key: target.key.clone(),
             existing: existing.as_ref().map(|(_, files)| files.clone()).unwrap_or_default(),
             caps: self.config.caps,
         };
-        let request = serde_json::to_value(request).map_err(internal)?;
         let files = TaskFiles { lake: self.publisher.lake().clone(), raw: file.clone(), existing, progress };
-        let reply = lease.run("files", &request, Arc::new(files), self.config.task).await.map_err(refused)?;
+        let (decoded, body) =
+            worker_task::decode(&mut lease, &request, Arc::new(files), self.config.task).await?;
         failpoint("upload.after-conversion");
-        let decoded = serde_json::from_value(reply.head).map_err(internal)?;
-        let rejects = reply
-            .body
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect();
+        let lines = body.split(|byte| *byte == b'\n');
+        let rejects = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
         Ok(Converted { lease, decoded, rejects })
     }
-}
-
-fn internal(error: serde_json::Error) -> Error {
-    Error::Internal(Box::new(error))
 }
 
 fn busy(admission: Admission) -> Error {
     match admission {
         Admission::Busy { retry_after } => Error::Busy { retry_after_secs: retry_after.as_secs().max(1) },
         Admission::Closed => Error::Busy { retry_after_secs: 5 },
-    }
-}
-
-/// A worker that died of a file is that file's fault.
-fn refused(error: TaskError) -> Error {
-    let malformed = |detail| Error::Refused { code: "file-malformed".to_owned(), detail, errors: Vec::new() };
-    match error {
-        TaskError::Died(death) => malformed(format!("the file could not be converted: {}", death.limit())),
-        TaskError::Deadline => {
-            malformed("the file could not be converted: it takes longer than a task may".to_owned())
-        }
-        TaskError::Refused(Refusal { code, .. }) if code == "storage-full" => Error::StorageFull,
-        TaskError::Refused(refusal) if refusal.code == "internal" => Error::Internal(Box::new(refusal)),
-        TaskError::Refused(Refusal { code, detail, errors }) => Error::Refused { code, detail, errors },
-        TaskError::Io(error) => Error::Internal(Box::new(error)),
     }
 }

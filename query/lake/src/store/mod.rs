@@ -91,6 +91,23 @@ impl Store {
         }
     }
 
+    /// A store of others, which nothing is written to. Errors: [`Error::Misconfigured`].
+    pub fn to_read(url: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let url = Url::parse(url).map_err(|error| Error::Misconfigured(format!("url: {error}")))?;
+        let (objects, folder): (Arc<dyn ObjectStore>, _) = if url.scheme() == "file" {
+            let wrong = |_| Error::Misconfigured("url: not a folder".to_owned());
+            let folder = url.to_file_path().map_err(wrong)?;
+            let files = LocalFileSystem::new_with_prefix(&folder)
+                .map_err(|error| Error::Misconfigured(format!("folder: {error}")))?;
+            (Arc::new(files), Some(folder))
+        } else {
+            let prefix = Path::from_url_path(url.path())
+                .map_err(|error| Error::Misconfigured(format!("url: {error}")))?;
+            (Arc::new(PrefixStore::new(cloud::client(&url, options)?, prefix)), None)
+        };
+        Ok(Self { objects, folder, fsync: false, part_bytes: 8 << 20 })
+    }
+
     fn folder(url: &Url, fsync: bool) -> Result<Self, Error> {
         let folder =
             url.to_file_path().map_err(|()| Error::Misconfigured("lake url: not a folder".to_owned()))?;

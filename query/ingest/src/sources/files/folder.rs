@@ -1,96 +1,99 @@
-//! A folder's files: which are there, and whether they may be taken.
+//! A folder of this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bytes::Bytes;
-use chrono::{DateTime, NaiveDate, Utc};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
+use tokio_util::io::ReaderStream;
 
+use super::origin::{Ask, Content, Found, Names, Opened, Origin, Stamp};
 use crate::sources::SourceError;
 
-/// A file that may be taken.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found {
-    pub name: String,
-    pub path: PathBuf,
-    pub size: u64,
-    pub modified_ms: i64,
+/// Bytes of one read.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// The files right in a folder.
+pub struct Folder {
+    pub folder: PathBuf,
+    pub names: Names,
+    pub settle_ms: u64,
 }
 
-/// The CSV files of a folder by name, but those that may still be being written: hidden, or touched within `settle_ms`.
-/// - Shape: empty when there is no such folder.
-/// - Errors: [`SourceError::Folder`].
-pub async fn list(folder: &Path, settle_ms: u64, now: DateTime<Utc>) -> Result<Vec<Found>, SourceError> {
-    let failed = |source| SourceError::Folder { folder: folder.display().to_string(), source };
-    let mut entries = match tokio::fs::read_dir(folder).await {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(failed(e)),
-    };
-    let mut found = Vec::new();
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-        let about = entry.metadata().await.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let modified_ms = about.modified().map(DateTime::<Utc>::from).map_err(failed)?.timestamp_millis();
-        let age_ms = now.timestamp_millis() - modified_ms;
-        let settled = settle_ms == 0 || age_ms >= i64::try_from(settle_ms).unwrap_or(i64::MAX);
-        if about.is_file() && settled && !name.starts_with('.') && name.ends_with(".csv") {
-            found.push(Found { name, path: entry.path(), size: about.len(), modified_ms });
+#[async_trait]
+impl Origin for Folder {
+    async fn list(&self, now: DateTime<Utc>) -> Result<Vec<Found>, SourceError> {
+        let failed = |source| self.failed(source);
+        let mut entries = match tokio::fs::read_dir(&self.folder).await {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(failed(e)),
+        };
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !self.names.take(&name) {
+                continue;
+            }
+            let about = match entry.metadata().await {
+                Ok(about) => about,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue, // renamed meanwhile
+                Err(e) => return Err(failed(e)),
+            };
+            let modified_ms = about.modified().map(DateTime::<Utc>::from).map_err(failed)?.timestamp_millis();
+            if about.is_file() && has_settled(modified_ms, self.settle_ms, now) {
+                let stamp = Stamp {
+                    size: i64::try_from(about.len()).ok(),
+                    modified_ms: Some(modified_ms),
+                    tag: None,
+                };
+                let origin = entry.path().display().to_string();
+                found.push(Found { name, origin, stamp, ask: Ask::Never });
+            }
         }
+        Ok(found)
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
-}
 
-impl Found {
-    /// Its bytes. Errors: [`SourceError::Folder`], [`SourceError::Refused`] for a file longer than the limit.
-    pub async fn read(&self, limit_bytes: u64) -> Result<Bytes, SourceError> {
-        if self.size > limit_bytes {
-            return Err(SourceError::refused(format!("{} is longer than {limit_bytes} bytes", self.name)));
-        }
-        let failed = |source| SourceError::Folder { folder: self.path.display().to_string(), source };
-        tokio::fs::read(&self.path).await.map(Bytes::from).map_err(failed)
+    async fn open(&self, found: &Found, _known: Option<&Stamp>) -> Result<Opened, SourceError> {
+        let file = match tokio::fs::File::open(self.folder.join(&found.name)).await {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Opened::Absent),
+            Err(e) => return Err(self.failed(e)),
+        };
+        let bytes = ReaderStream::with_capacity(file, PIECE_BYTES).boxed();
+        Ok(Opened::Content(Content { bytes, stamp: found.stamp.clone() }))
     }
 }
 
-/// The first date in a file's name: `a-2021-10-04.csv`, `20211004.csv`.
-pub fn date_in(name: &str) -> Option<NaiveDate> {
-    let long = name.as_bytes().windows(10).find_map(|w| parse(w, "%Y-%m-%d"));
-    long.or_else(|| name.as_bytes().windows(8).find_map(|w| parse(w, "%Y%m%d")))
+impl Folder {
+    fn failed(&self, source: std::io::Error) -> SourceError {
+        SourceError::Folder { folder: self.folder.display().to_string(), source }
+    }
 }
 
-fn parse(window: &[u8], format: &str) -> Option<NaiveDate> {
-    let text = std::str::from_utf8(window).ok()?;
-    // a dash before the year would make it a year before Christ, and of the day's two digits one
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && !text.starts_with('-');
-    plain.then(|| NaiveDate::parse_from_str(text, format).ok()).flatten()
+/// Whether a file was last touched long enough ago.
+pub fn has_settled(modified_ms: i64, settle_ms: u64, now: DateTime<Utc>) -> bool {
+    let age_ms = now.timestamp_millis() - modified_ms;
+    settle_ms == 0 || age_ms >= i64::try_from(settle_ms).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_name_may_hold_a_date() {
-        let day = NaiveDate::from_ymd_opt(2021, 10, 4);
-        for name in ["a-2021-10-04.csv", "20211004.csv", "x_20211004_v2.csv"] {
-            assert_eq!(date_in(name), day, "{name}");
-        }
-        assert_eq!(date_in("a-2021-10-14.csv"), NaiveDate::from_ymd_opt(2021, 10, 14));
-        assert_eq!(date_in("activity.csv"), None);
-        assert_eq!(date_in("a-2021-13-04.csv"), None);
-    }
-
     #[tokio::test]
     async fn a_file_that_may_still_be_written_waits() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("b.csv"), "x").unwrap();
-        std::fs::write(folder.path().join("a.csv"), "x").unwrap();
-        std::fs::write(folder.path().join(".hidden.csv"), "x").unwrap();
-        std::fs::write(folder.path().join("a.csv.part"), "x").unwrap();
-        let now = Utc::now();
-        assert!(list(folder.path(), 60_000, now).await.unwrap().is_empty());
-        let later = list(folder.path(), 60_000, now + chrono::TimeDelta::minutes(2)).await.unwrap();
-        assert_eq!(later.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["a.csv", "b.csv"]);
-        assert!(list(&folder.path().join("absent"), 0, now).await.unwrap().is_empty());
+        for name in ["b.csv", "a.json.gz", ".hidden.csv", "a.csv.part", "notes.md"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let at = |folder| Folder { folder, names: Names::new(None), settle_ms: 60_000 };
+        let (there, now) = (at(folder.path().to_owned()), Utc::now());
+        assert!(there.list(now).await.unwrap().is_empty());
+        let later = there.list(now + chrono::TimeDelta::minutes(2)).await.unwrap();
+        let mut names: Vec<_> = later.iter().map(|f| f.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a.json.gz", "b.csv"]);
+        assert!(at(folder.path().join("absent")).list(now).await.unwrap().is_empty());
     }
 }

@@ -1,59 +1,87 @@
-//! Sources that come as CSV files in a folder: A, B, and the market's history (query/ingest/src/sources/files).
+//! Sources that come as files: A, B, and the market's history (query/ingest/src/sources/files).
 //!
 //! ```text
-//! inbox/<source>/*.csv ─▶ new or changed, and settled ─▶ raw/<source>/day=… ─▶ rows of the declared types
+//! folder ─┐
+//! store  ─┼─▶ new or changed ─▶ raw/<source>/day=… ─▶ worker: CSV, NDJSON, JSON, Parquet, ─▶ rows of the table:
+//! HTTP   ─┤   and settled         as they came          gzip and zstd of them                 dated, in its units
+//! FTP    ─┘   (Origin, Known)                           (Workers)                             (rows)
 //! ```
 //! The rows of a file are dated by a column of their own, else by the date in the file's name, else by the day it
-//! came, less the source's lag. A file that does not fit its table is kept in the raw area, said aloud, and passed
-//! over: it does not hold up those behind it. Absent on purpose: other formats, and places that are not folders.
+//! came, less the source's lag. A file of a known content comes once, whatever its name. One that does not fit its table
+//! is kept in the raw area, and the source's `drift` says what then. Foreign bytes are read by a worker process, never by
+//! this one. Absent on purpose: archives of several files.
 
-mod csv;
 mod folder;
+mod ftp;
+mod http;
+mod known;
+mod listing;
+mod origin;
+mod rows;
+mod store;
+mod template;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use catalog::{SourceFile, SourceFiles};
+use chrono::{DateTime, TimeDelta, Utc};
 use identity::TableName;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
-use folder::Found;
+pub use folder::Folder;
+pub use ftp::Ftp;
+pub use http::Http;
+pub use origin::{Names, Origin};
+pub use store::Store;
+pub use template::Template;
 
-use super::raw::{Arrived, RawObject, RawStore, sha256};
-use super::{Batch, Source, SourceError, Touched, position};
-use crate::lakefile::{FilesSpec, TableSpec};
+use known::{At, Known, State};
+use origin::{Found, Opened, Stamp, date_in};
+use rows::{Dating, Fitting};
+
+use super::raw::{RawObject, RawStore, Stored};
+use super::weather::Conversion;
+use super::workers::{Unfit, Workers};
+use super::{Batch, Source, SourceError, Touched};
+use crate::lakefile::{Drift, FilesSpec, TableSpec};
 use crate::publish::{Mode, Split};
 
-/// The longest file that is taken.
-const LIMIT_BYTES: u64 = 1 << 30;
+/// Files of one look that may fail before the look ends.
+const FAILURES: usize = 3;
 
-/// One folder as a source.
+/// One place of files as a source.
 pub struct Files {
+    name: String,
+    spec: FilesSpec,
+    table: TableSpec,
+    units: BTreeMap<String, Conversion>,
+    origin: Box<dyn Origin>,
+    raw: RawStore,
+    workers: Workers,
+    catalog: SourceFiles,
+    known: Mutex<Known>,
+    /// The file at which the source has stopped, in the state it had, and why.
+    stopped: parking_lot::Mutex<Option<(Found, String)>>,
+}
+
+/// What a source of files is made with.
+pub struct FilesParts {
     pub name: String,
     pub spec: FilesSpec,
     pub table: TableSpec,
-    pub folder: PathBuf,
+    pub origin: Box<dyn Origin>,
     pub raw: RawStore,
+    pub workers: Workers,
+    pub catalog: SourceFiles,
 }
 
-/// What is known of each file that was taken.
-#[derive(Default, Serialize, Deserialize)]
-struct At {
-    files: BTreeMap<String, Known>,
-}
-
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-struct Known {
-    size: u64,
-    modified_ms: i64,
-    sha256: String,
-    /// Why its rows were not taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<String>,
+/// What became of a file that may be new.
+enum Fetched {
+    Stored(RawObject, Stamp),
+    /// It is not there, not ready, or nothing new.
+    Nothing,
 }
 
 #[async_trait]
@@ -76,87 +104,191 @@ impl Source for Files {
         after: Option<&Value>,
         now: DateTime<Utc>,
     ) -> Result<Option<Batch>, SourceError> {
-        let at: At = after.map(position).transpose()?.unwrap_or_default();
-        for found in folder::list(&self.folder, self.spec.settle_ms, now).await? {
-            let known = at.files.get(&found.name);
-            if known.is_some_and(|k| (k.size, k.modified_ms) == (found.size, found.modified_ms)) {
-                continue;
+        let mut known = self.known.lock().await;
+        known.update(&self.name, n, after, &self.catalog).await?;
+        known.look(self.origin.as_ref(), now).await?;
+        let mut failed: Vec<SourceError> = Vec::new();
+        while let Some(found) = known.next(now) {
+            self.go_on_after(&found)?;
+            match self.fetch(n, &found, &mut known, now).await {
+                Ok(Fetched::Stored(object, stamp)) => {
+                    let batch = self.take(object, stamp, &found).await;
+                    return batch.inspect_err(|_| known.put_back(found)).map(Some);
+                }
+                Ok(Fetched::Nothing) => {}
+                // A file that cannot be had does not hold up those behind it, but a server that is down is not asked for all.
+                Err(error) => failed.push(error),
             }
-            let bytes = found.read(LIMIT_BYTES).await?;
-            let digest = sha256(&bytes);
-            if known.is_some_and(|k| k.sha256 == digest) {
-                continue; // touched, not changed
+            if failed.iter().filter(|e| e.is_transient()).count() >= FAILURES {
+                break;
             }
-            return self.take(n, at, found, bytes, now).await.map(Some);
         }
-        Ok(None)
+        failed.into_iter().next().map_or(Ok(None), Err)
     }
 
     async fn replay(&self, at: Value, objects: Value) -> Result<Batch, SourceError> {
         let object = super::weather::stored(objects)?.into_iter().next();
         let object = object.ok_or_else(|| SourceError::refused("a batch without objects"))?;
-        let bytes = self.raw.read(&object).await?;
-        let (batch, _) = self.batch(at, object, &bytes);
-        Ok(batch)
+        self.raw.check(&object).await?;
+        // A batch that was set aside has no rows, whatever could be made of its bytes by now.
+        if super::position::<At>(&at).is_ok_and(|at| at.state.refused.is_some()) {
+            return Ok(empty(at, &object));
+        }
+        match self.rows(&object).await {
+            Ok((rows, touched)) => Ok(Batch { position: at, objects: json!([object]), rows, touched }),
+            Err(Unfit::Source(error)) => Err(error),
+            Err(Unfit::File(_)) => Ok(empty(at, &object)),
+        }
     }
 }
 
 impl Files {
-    async fn take(
-        &self,
-        n: i64,
-        mut at: At,
-        found: Found,
-        bytes: Bytes,
-        now: DateTime<Utc>,
-    ) -> Result<Batch, SourceError> {
-        let part = Arrived {
-            name: found.name.clone(),
-            bytes: bytes.clone(),
-            origin: found.path.display().to_string(),
-            about: json!({ "file": found.name }),
-        };
-        let stored = self.raw.store(&self.name, n, now, vec![part]).await?;
-        let object = stored.into_iter().next().ok_or_else(|| SourceError::refused("nothing was stored"))?;
-        let known = Known {
-            size: found.size,
-            modified_ms: found.modified_ms,
-            sha256: object.sha256.clone(),
-            refused: None,
-        };
-        let (mut batch, refused) = self.batch(Value::Null, object, &bytes);
-        at.files.insert(found.name, Known { refused, ..known });
-        batch.position = json!(at);
-        Ok(batch)
+    /// A source of files. Errors: [`SourceError::Refused`] for units that the lake's declaration should not have had.
+    pub fn new(parts: FilesParts) -> Result<Self, SourceError> {
+        let FilesParts { name, spec, table, origin, raw, workers, catalog } = parts;
+        let units = spec.conversions(&table).map_err(SourceError::refused)?;
+        let (known, stopped) = (Mutex::default(), parking_lot::Mutex::default());
+        Ok(Self { name, spec, table, units, origin, raw, workers, catalog, known, stopped })
     }
 
-    /// The rows of a file; none, and why, when it does not fit its table.
-    fn batch(&self, position: Value, object: RawObject, bytes: &[u8]) -> (Batch, Option<String>) {
-        let name = object.about["file"].as_str().unwrap_or_default();
-        let read = csv::read(bytes, &self.table, &self.dating(name, object.at), object.at);
-        let (rows, touched, refused) = match read {
-            Ok((rows, touched)) => (rows, touched, None),
-            Err(error) => {
-                tracing::error!(source = self.name, file = name, %error, "a file is set aside");
-                metrics::counter!("lakefront_source_set_aside_total", "source" => self.name.clone())
-                    .increment(1);
-                (Vec::new(), Touched::default(), Some(error.to_string()))
+    /// Errors: the source has stopped at this very file.
+    fn go_on_after(&self, found: &Found) -> Result<(), SourceError> {
+        let mut stopped = self.stopped.lock();
+        match stopped.take() {
+            Some((file, reason)) if file == *found && found.stamp.is_known() => {
+                let error = SourceError::refused(reason.clone());
+                *stopped = Some((file, reason));
+                Err(error)
             }
-        };
-        (Batch { position, objects: json!([object]), rows, touched }, refused)
-    }
-
-    /// How rows without a date of their own are dated.
-    fn dating(&self, name: &str, came: DateTime<Utc>) -> csv::Dating {
-        let day = folder::date_in(name).unwrap_or(came.date_naive());
-        csv::Dating {
-            column: self.spec.dated.clone(),
-            day: day - chrono::TimeDelta::days(self.spec.lag_days),
+            _ => Ok(()),
         }
     }
 
-    /// The schema its rows have.
-    pub fn schema(&self) -> SchemaRef {
-        self.table.schema()
+    /// Brings a file into the raw area, unless its content is known or still moving.
+    async fn fetch(
+        &self,
+        n: i64,
+        found: &Found,
+        known: &mut Known,
+        now: DateTime<Utc>,
+    ) -> Result<Fetched, SourceError> {
+        let before = known.file(&found.name).map(known::stamp);
+        let content = match self.origin.open(found, before.as_ref()).await? {
+            Opened::Content(content) => content,
+            Opened::Unchanged | Opened::Absent => return Ok(Fetched::Nothing),
+        };
+        let about = json!({ "file": found.name });
+        let limit = self.spec.file_limit_bytes;
+        let place = self.raw.place(&self.name, n, now, &found.name);
+        let object = match self.raw.pour(place, content.bytes, limit, &found.origin, about).await? {
+            Stored::Whole(object) => object,
+            Stored::TooLong => return self.too_long(n, found, known, now).await,
+        };
+        let moved = content.stamp.size.is_some_and(|size| u64::try_from(size) != Ok(object.size));
+        if moved || known.has(&found.name, &object.sha256) {
+            self.raw.discard(&object).await?;
+            if !moved {
+                self.same(n, found, content.stamp, &object, known).await?;
+            }
+            return Ok(Fetched::Nothing);
+        }
+        self.raw.sign(&self.name, n, now, std::slice::from_ref(&object)).await?;
+        Ok(Fetched::Stored(object, content.stamp))
+    }
+
+    /// A content that came before: nothing lands, but the file need not be asked for again.
+    async fn same(
+        &self,
+        n: i64,
+        found: &Found,
+        stamp: Stamp,
+        object: &RawObject,
+        known: &mut Known,
+    ) -> Result<(), SourceError> {
+        tracing::debug!(source = self.name, file = found.name, "the file has come before");
+        let refused = known.file(&found.name).and_then(|f| f.refused.clone());
+        let came_at = known.file(&found.name).map_or(object.at, |f| f.came_at);
+        let state = State { refused, came_at, ..state(stamp, object, None) };
+        known.note(&self.name, known::file(found.name.clone(), state, n - 1), &self.catalog).await
+    }
+
+    /// A file over the limit is not kept, only known: it would be longer every time.
+    async fn too_long(
+        &self,
+        n: i64,
+        found: &Found,
+        known: &mut Known,
+        now: DateTime<Utc>,
+    ) -> Result<Fetched, SourceError> {
+        let reason = format!("the file is longer than {} bytes", self.spec.file_limit_bytes);
+        self.judge(&found.name, &reason)?;
+        let Stamp { size, modified_ms, tag } = found.stamp.clone();
+        let (name, sha256, refused) = (found.name.clone(), String::new(), Some(reason));
+        let file = SourceFile { name, size, modified_ms, tag, sha256, refused, n: n - 1, came_at: now };
+        known.note(&self.name, file, &self.catalog).await?;
+        Ok(Fetched::Nothing)
+    }
+
+    /// The batch of a file in the raw area.
+    /// - Errors: [`SourceError::Refused`] where the source stops at a file that does not fit.
+    async fn take(&self, object: RawObject, stamp: Stamp, found: &Found) -> Result<Batch, SourceError> {
+        let (rows, touched, refused) = match self.rows(&object).await {
+            Ok((rows, touched)) => (rows, touched, None),
+            Err(Unfit::Source(error)) => return Err(error),
+            Err(Unfit::File(reason)) => {
+                let judged = self.judge(&found.name, &reason);
+                judged.inspect_err(|e| *self.stopped.lock() = Some((found.clone(), told(e))))?;
+                (Vec::new(), Touched::default(), Some(reason))
+            }
+        };
+        let at = At { file: found.name.clone(), state: state(stamp, &object, refused) };
+        Ok(Batch { position: json!(at), objects: json!([object]), rows, touched })
+    }
+
+    /// Sets a file aside, or stops the source at it.
+    fn judge(&self, name: &str, reason: &str) -> Result<(), SourceError> {
+        if self.spec.drift == Drift::Refuse {
+            return Err(SourceError::refused(format!("the file `{name}` does not fit: {reason}")));
+        }
+        tracing::error!(source = self.name, file = name, reason, "a file is set aside");
+        metrics::counter!("lakefront_source_set_aside_total", "source" => self.name.clone()).increment(1);
+        Ok(())
+    }
+
+    async fn rows(&self, object: &RawObject) -> Result<rows::Rows, Unfit> {
+        let name = object.about["file"].as_str().unwrap_or_default();
+        let fitting = Fitting {
+            table: &self.table,
+            units: &self.units,
+            dating: self.dating(name, object.at),
+            widens: self.spec.drift == Drift::Widen,
+            came: object.at,
+        };
+        let request = fitting.request(name);
+        let decoded = self.workers.decode(&self.raw, object, request).await?;
+        fitting.rows(&self.name, name, decoded).await
+    }
+
+    /// How rows without a date of their own are dated.
+    fn dating(&self, name: &str, came: DateTime<Utc>) -> Dating {
+        let day = date_in(name).unwrap_or(came.date_naive());
+        Dating { column: self.spec.dated.clone(), day: day - TimeDelta::days(self.spec.lag_days) }
+    }
+}
+
+fn state(stamp: Stamp, object: &RawObject, refused: Option<String>) -> State {
+    let Stamp { size, modified_ms, tag } = stamp;
+    State { size, modified_ms, tag, sha256: object.sha256.clone(), refused, came_at: object.at }
+}
+
+fn empty(position: Value, object: &RawObject) -> Batch {
+    Batch { position, objects: json!([object]), rows: Vec::new(), touched: Touched::default() }
+}
+
+/// The reason alone, without the words that the error puts before it.
+fn told(error: &SourceError) -> String {
+    match error {
+        SourceError::Refused { reason } => reason.clone(),
+        other => other.to_string(),
     }
 }

@@ -37,6 +37,25 @@ impl Guard {
         }
     }
 
+    /// The addresses behind a host and port that may be asked.
+    /// - Errors: [`SourceError::Unavailable`] for a name that nobody knows; [`SourceError::NotAllowed`] when none may.
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, SourceError> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let unknown = |e: std::io::Error| SourceError::Unavailable {
+            reason: format!("{host}: {e}"),
+            retry_after_secs: None,
+        };
+        let found = tokio::net::lookup_host((bare, port)).await.map_err(unknown)?;
+        let allowed: Vec<SocketAddr> = found.filter(|a| self.may(a.ip())).collect();
+        match allowed.is_empty() {
+            false => Ok(allowed),
+            true => Err(SourceError::NotAllowed {
+                address: host.to_owned(),
+                reason: "it has no public address".to_owned(),
+            }),
+        }
+    }
+
     fn may(&self, ip: IpAddr) -> bool {
         self.allow_private || is_public(ip)
     }
@@ -117,6 +136,14 @@ mod tests {
         let stub = url("http://127.0.0.1:4000/v1/forecast");
         assert!(Guard::new(&[&stub], false).check(&stub).is_err());
         assert!(Guard::new(&[&stub], true).check(&stub).is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_allowed_addresses_of_a_host_are_given() {
+        for host in ["127.0.0.1", "[::1]", "localhost"] {
+            assert!(Guard::new(&[], false).addresses(host, 21).await.is_err(), "{host}");
+        }
+        assert_eq!(Guard::new(&[], true).addresses("127.0.0.1", 21).await.unwrap().len(), 1);
     }
 
     #[test]

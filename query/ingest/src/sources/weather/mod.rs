@@ -17,7 +17,7 @@ mod client;
 mod curate;
 mod current;
 mod forecast;
-mod guard;
+pub(super) mod guard;
 mod units;
 
 pub use archive::{Archive, Grain, Range};
@@ -26,3 +26,4 @@ pub use client::Client;
 pub use current::Current;
 pub use forecast::Forecast;
 pub(crate) use guard::Guard;
+pub use units::Conversion;

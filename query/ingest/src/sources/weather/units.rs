@@ -23,6 +23,22 @@ pub struct Conversion {
 }
 
 impl Conversion {
+    /// From one unit to another of the same quantity, the second one the lake's own (`degC`, `mm`, `m/s`, `%`) or the same word.
+    /// - Errors: why not, in words for the operator.
+    pub fn between(given: &str, stored: &str) -> Result<Self, String> {
+        if given == stored {
+            return Ok(factor(1.0));
+        }
+        let quantity = match stored {
+            "degC" => Quantity::Temperature,
+            "mm" => Quantity::Length,
+            "m/s" => Quantity::Speed,
+            "%" => Quantity::Share,
+            _ => return Err(format!("nothing is converted to `{stored}`, and `{given}` is another unit")),
+        };
+        quantity.in_unit(given).map_err(|_| format!("unknown unit `{given}`, to be converted to `{stored}`"))
+    }
+
     /// The value in the lake's unit.
     pub fn apply(self, given: f64) -> f64 {
         given * self.factor + self.offset
@@ -94,6 +110,16 @@ mod tests {
         for (quantity, unit, given, stored) in cases {
             let out = quantity.in_unit(unit).unwrap().apply(given);
             assert!((out - stored).abs() < 1e-5, "{given} {unit} gave {out}");
+        }
+    }
+
+    #[test]
+    fn a_column_is_converted_to_its_tables_unit_or_refused() {
+        let boiling = Conversion::between("degF", "degC").unwrap().apply(212.0);
+        assert!((boiling - 100.0).abs() < 1e-9);
+        assert_eq!(Conversion::between("EUR", "EUR").unwrap().apply(7.0), 7.0);
+        for (given, stored) in [("cubit", "mm"), ("USD", "EUR"), ("mm", "degC")] {
+            assert!(Conversion::between(given, stored).is_err(), "{given} to {stored}");
         }
     }
 

@@ -54,6 +54,7 @@ impl<'a> Output<'a> {
             files: Vec::new(),
             key,
             replaced: Vec::new(),
+            left: plan.left.clone(),
         };
         Ok(Self {
             plan,

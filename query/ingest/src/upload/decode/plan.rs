@@ -7,7 +7,7 @@ use super::facts::{Facts, Reading};
 use super::fault::Fault;
 use super::marks::Found;
 use super::names::{Named, sql_name};
-use super::request::{DecodeRequest, DecodedColumn, TableColumn};
+use super::request::{DecodeRequest, DecodedColumn, TableColumn, UnknownColumns};
 use super::types::Type;
 
 /// Names that a message lists.
@@ -29,6 +29,8 @@ pub struct Plan {
     pub columns: Vec<Planned>,
     /// Positions of the key columns.
     pub key: Vec<usize>,
+    /// Columns of the file that the table does not have.
+    pub left: Vec<String>,
 }
 
 impl Plan {
@@ -64,7 +66,9 @@ impl Plan {
             };
         }
         let key = key_places(&request.key, &columns)?;
-        Ok(Self { columns, key })
+        let left =
+            request.table.iter().flat_map(|table| beside(table, named)).map(|n| n.name.clone()).collect();
+        Ok(Self { columns, key, left })
     }
 
     pub fn schema(&self) -> SchemaRef {
@@ -83,6 +87,7 @@ impl Plan {
             of: column.reading.of,
             nulls: 0,
             note: None,
+            absent: column.source.is_none(),
         };
         self.columns.iter().map(column).collect()
     }
@@ -108,12 +113,16 @@ fn given_types(request: &DecodeRequest, named: &[Named]) -> Result<Vec<Option<Ty
     Ok(given)
 }
 
+/// The file's columns that the table does not have.
+fn beside<'a>(table: &'a [TableColumn], named: &'a [Named]) -> impl Iterator<Item = &'a Named> {
+    named.iter().filter(|named| !table.iter().any(|known| known.name == named.name))
+}
+
 /// The table's columns, each with the file's column of that name. Errors: a column that the table does not have.
 fn of_table(request: &DecodeRequest, named: &[Named]) -> Result<Vec<Planned>, Fault> {
     let table = request.table.as_deref().unwrap_or_default();
-    let unknown: Vec<_> =
-        named.iter().filter(|named| !table.iter().any(|known| known.name == named.name)).collect();
-    if !unknown.is_empty() {
+    let unknown: Vec<_> = beside(table, named).collect();
+    if !unknown.is_empty() && request.unknown == UnknownColumns::Refuse {
         return Err(mismatch(&unknown, named, table));
     }
     let column = |known: &TableColumn| Planned {

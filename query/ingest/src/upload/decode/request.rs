@@ -23,12 +23,26 @@ pub struct DecodeRequest {
     pub on_bad_rows: OnBadRows,
     /// Columns of the table that rows are added to: the file's columns are matched by name and read as these types.
     pub table: Option<Vec<TableColumn>>,
+    /// What happens to columns of the file that this table does not have.
+    #[serde(default)]
+    pub unknown: UnknownColumns,
     /// Columns (SQL names or labels) that tell rows apart: never null, and no two rows with the same values.
     pub key: Vec<String>,
     /// Files of the table whose rows are replaced by key: file 1, 2, … of the task. Empty unless rows are replaced.
     #[serde(default)]
     pub existing: Vec<DataFile>,
     pub caps: DecodeCaps,
+}
+
+/// What happens to columns that a table does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownColumns {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// They are left, and told.
+    Leave,
 }
 
 /// A column that is there already.
@@ -94,6 +108,9 @@ pub struct Decoded {
     pub key: Vec<String>,
     /// Paths of the existing files that go, their other rows being in `files`.
     pub replaced: Vec<String>,
+    /// Columns of the file that were left.
+    #[serde(default)]
+    pub left: Vec<String>,
 }
 
 /// A column as found.
@@ -106,4 +123,7 @@ pub struct DecodedColumn {
     /// Why it is text although it looks like numbers or dates.
     #[serde(default)]
     pub note: Option<String>,
+    /// A column of the table that the file does not have.
+    #[serde(default)]
+    pub absent: bool,
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use worker::{FileClient, Files, Limits, Refusal, Task};
 
 use super::decode;
-use super::request::{DecodeCaps, DecodeRequest, Decoded, TableColumn};
+use super::request::{DecodeCaps, DecodeRequest, Decoded, TableColumn, UnknownColumns};
 use crate::upload::{Format, OnBadRows};
 
 mod decimals;
@@ -57,6 +57,7 @@ fn request(name: &str) -> DecodeRequest {
         decimal: None,
         on_bad_rows: OnBadRows::Fail,
         table: None,
+        unknown: UnknownColumns::Refuse,
         key: Vec::new(),
         existing: Vec::new(),
         caps: DecodeCaps::default(),
