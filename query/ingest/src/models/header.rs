@@ -224,7 +224,7 @@ mod tests {
             (GOOD.to_string() + "SELECT 1; SELECT 2", 6, "one statement"),
             (GOOD.to_string() + "SELECT * FROM a.b", 6, "the table it fills"),
             (GOOD.to_string() + "SELECT * FROM b", 6, "schema.table"),
-            (GOOD.to_string() + "SELECT 1\nFROM WHERE", 8, "ParserError"),
+            (GOOD.to_string() + "SELECT 1\nFROM )", 8, "ParserError"),
             (GOOD.replace("---*/", "carried = [\"x.y\"]\n---*/") + "SELECT 1", 1, "x.y"),
         ];
         for (text, line, reason) in wrongs {
