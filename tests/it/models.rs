@@ -34,7 +34,9 @@ async fn server(stack: Stack) -> Option<TestApp> {
 /// The market's history file says this price of 1 March.
 fn price(app: &TestApp, price: f64) {
     let file = app.folder.join("sources/inbox/market_history/2026.csv");
-    let text = format!("region_id,day,price_mean,events\nus-jfk,2026-03-01,{price},7\n");
+    let text = format!(
+        "region_id,day,price_open,price_high,price_low,price_close,price_mean,interest_mean,events\nus-jfk,2026-03-01,,,,,{price},,7\n"
+    );
     std::fs::write(file.with_extension("part"), text).unwrap();
     std::fs::rename(file.with_extension("part"), file).unwrap();
 }

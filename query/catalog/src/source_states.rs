@@ -145,7 +145,6 @@ impl SourceStates {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{each, minute};
 
     #[tokio::test]

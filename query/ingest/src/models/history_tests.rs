@@ -17,6 +17,9 @@ use crate::sources::testing::{TestLake, at, lake, query};
 use crate::sources::weather::Grain;
 
 /// Both change their clocks within the days below; `it-molise` is no region before an event names it.
+/// Columns of a history file.
+const HISTORY: &str =
+    "region_id,day,price_open,price_high,price_low,price_close,price_mean,interest_mean,events";
 const REGIONS: &str = "region_id,name,country,lon,lat,population\n\
     it-lombardia,Lombardia,IT,9.93,45.57,9976509\nus-ewr,Newark,US,-74.17,40.69,1\n";
 const PLACES: [&str; 3] = ["it-lombardia", "us-ewr", "it-molise"];
@@ -138,10 +141,10 @@ async fn arrive(lake: &TestLake, arrival: Arrival, step: usize, random: &mut Std
         Arrival::History(day) => {
             let rows = PLACES[..2]
                 .iter()
-                .map(|r| format!("{r},{day},{},{}\n", number(), number()))
+                .map(|r| format!("{r},{day},,,,,{},,{}\n", number(), number()))
                 .collect::<String>();
             let file = inbox.join(format!("market_history/{}.csv", day.format("%m-%d")));
-            std::fs::write(file, format!("region_id,day,price_mean,events\n{rows}")).unwrap();
+            std::fs::write(file, format!("{HISTORY}\n{rows}")).unwrap();
             "market_history"
         }
         Arrival::Forecast => "c.forecast",

@@ -40,7 +40,7 @@ pub use functions::functions;
 pub use header::Window;
 pub use order::in_order;
 pub use run::{Models, Outcome, Refreshed};
-pub use tests::{Target, Tests, Verdict};
+pub use tests::{Target, Tests, Verdict, broken};
 
 /// One model file, read and checked.
 #[derive(Clone, Debug)]

@@ -31,7 +31,9 @@ fn now(minutes: i64) -> DateTime<Utc> {
 /// The market's history file says this price of 9 March; gives what failed.
 async fn price(lake: &TestLake, price: f64, minutes: i64) -> Vec<String> {
     let file = lake.folder.path().join("sources/inbox/market_history/2026.csv");
-    let text = format!("region_id,day,price_mean,events\nit-lombardia,2026-03-09,{price},7\n");
+    let text = format!(
+        "region_id,day,price_open,price_high,price_low,price_close,price_mean,interest_mean,events\nit-lombardia,2026-03-09,,,,,{price},,7\n"
+    );
     std::fs::write(&file, text).unwrap();
     lake.arrivals.run_once("history", now(minutes)).await.unwrap().failed
 }
@@ -124,7 +126,7 @@ async fn a_value_that_shall_be_unique_is_looked_for_in_the_rows_that_stay() {
     let lake = lake("unique = [\"price_mean\"]").await;
     price(&lake, 50.0, 0).await;
     let file = lake.folder.path().join("sources/inbox/market_history/more.csv");
-    std::fs::write(&file, "region_id,day,price_mean,events\nit-lombardia,2026-03-07,50,7\n").unwrap();
+    std::fs::write(&file, "region_id,day,price_open,price_high,price_low,price_close,price_mean,interest_mean,events\nit-lombardia,2026-03-07,,,,,50,,7\n").unwrap();
     let failed = lake.arrivals.run_once("history", now(1)).await.unwrap().failed;
     assert!(failed[0].contains("`price_mean` has 50.0, which another row of the table has"), "{failed:?}");
     assert_eq!(price(&lake, 51.0, 2).await.len(), 0, "the old row goes, so the new one may come");

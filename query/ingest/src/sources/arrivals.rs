@@ -18,7 +18,7 @@ use super::states::States;
 use super::weather::{Archive, Grain, Range, Shared};
 use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched, mappings};
 use crate::lakefile::{Lakefile, WeatherSpec};
-use crate::models::{ModelError, Models, Outcome};
+use crate::models::{ModelError, Models, Outcome, Refreshed};
 use crate::publish::Publisher;
 
 /// Batches landed before the models run: a long queue of files costs one run of the models, not one each.
@@ -92,14 +92,15 @@ impl Arrivals {
             while self.0.intake.resume(&source, now).await?.is_some() {}
             self.catch_up_models(&source, now).await?;
         }
-        self.0.models.retry(now).await?;
+        let outcome = self.0.models.retry(now).await?;
+        self.raise(&outcome, now).await;
         self.land_mappings(now).await
     }
 
     /// Mapping files that changed while nobody looked; a wrong one keeps its table as it is.
     async fn land_mappings(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
         for name in self.0.entries.keys().filter(|name| name.starts_with(mappings::PREFIX)) {
-            match self.drain(name, now).await {
+            match self.drain(name, &(), now).await {
                 Err(error @ SourceError::Refused { .. }) => {
                     tracing::error!(source = name, %error, "a mapping is not taken");
                 }
@@ -142,7 +143,9 @@ impl Arrivals {
         }
         // Whoever asks by name does not wait for a failing model's rest.
         if ran.failed.is_empty() && self.0.models.failing() {
-            ran.add(self.0.models.retry(now).await?);
+            let outcome = self.0.models.retry(now).await?;
+            self.raise(&outcome, now).await;
+            ran.add(outcome);
         }
         Ok(ran)
     }
@@ -271,13 +274,12 @@ impl Arrivals {
             return Ok(());
         }
         let changed = BTreeMap::from([(due.table.clone(), due.touched.clone())]);
-        match self.0.models.refresh(changed, now).await {
+        match self.refresh(changed, now).await {
             Ok(outcome) => {
                 ran.add(outcome);
                 self.0.marks.ran(&due, now).await
             }
             Err(error) => {
-                self.0.states.model_failed(&error, now).await;
                 self.0.owed.lock().insert(source.to_string(), due);
                 Err(error.into())
             }
@@ -297,7 +299,7 @@ impl Arrivals {
         let owed = std::mem::take(&mut *self.0.owed.lock());
         let mut changed: BTreeMap<TableName, Touched> = BTreeMap::new();
         owed.values().for_each(|l| changed.entry(l.table.clone()).or_default().merge(&l.touched));
-        if let Err(error) = self.0.models.refresh(changed, now).await {
+        if let Err(error) = self.refresh(changed, now).await {
             self.0.owed.lock().extend(owed);
             return Err(error.into());
         }
@@ -307,10 +309,28 @@ impl Arrivals {
         Ok(())
     }
 
+    /// Runs the models for what changed; whoever must know is told of those that fail.
+    /// - Errors: as [`Models::refresh`].
+    async fn refresh(
+        &self,
+        changed: BTreeMap<TableName, Touched>,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, ModelError> {
+        let outcome = self.0.models.refresh(changed, now).await?;
+        self.raise(&outcome, now).await;
+        Ok(outcome)
+    }
+
+    async fn raise(&self, outcome: &Outcome, now: DateTime<Utc>) {
+        for error in &outcome.failed {
+            self.0.states.model_failed(error, now).await;
+        }
+    }
+
     /// Tries failing models whose rest is over.
     pub(super) async fn retry(&self, now: DateTime<Utc>, ran: &mut Ran) -> Result<(), SourceError> {
         if self.0.models.failing() {
-            ran.add(self.0.models.refresh(BTreeMap::new(), now).await?);
+            ran.add(self.refresh(BTreeMap::new(), now).await?);
         }
         Ok(())
     }
@@ -365,7 +385,7 @@ impl Arrivals {
             names(self.0.models.rebuild(&table, &all, now).await?).collect();
         // What rests on a model of its own times waits for it, not for its input.
         if self.0.lakefile.models.iter().any(|model| model.table == table && model.schedule.is_some()) {
-            let outcome = self.0.models.refresh(BTreeMap::from([(table, all)]), now).await?;
+            let outcome = self.refresh(BTreeMap::from([(table, all)]), now).await?;
             tables.extend(names(outcome.refreshed));
         }
         Ok(tables)
@@ -380,7 +400,7 @@ impl Arrivals {
             return Ok(());
         }
         let changed = BTreeMap::from([(TableName::new("lake", "gazetteer"), Touched::all_days(missing))]);
-        self.0.models.refresh(changed, now).await?;
+        self.refresh(changed, now).await?;
         Ok(())
     }
 
@@ -388,7 +408,7 @@ impl Arrivals {
     async fn catch_up_models(&self, source: &dyn Source, now: DateTime<Utc>) -> Result<(), SourceError> {
         if let Some((n, touched)) = self.0.marks.behind(source).await? {
             tracing::info!(source = source.name(), n, regions = touched.len(), "the models catch up");
-            self.0.models.refresh(BTreeMap::from([(source.table().clone(), touched)]), now).await?;
+            self.refresh(BTreeMap::from([(source.table().clone(), touched)]), now).await?;
             self.0.marks.set(source.name(), n, now).await?;
         }
         Ok(())

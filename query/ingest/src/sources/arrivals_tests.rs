@@ -232,15 +232,17 @@ async fn a_failing_model_rests_and_owes_what_arrives_meanwhile() {
     lake.arrivals.catch_up(now).await.unwrap();
     let file = async |day: u32, price: f64, now| {
         let file = lake.folder.path().join(format!("sources/inbox/market_history/{day}.csv"));
-        let text = format!("region_id,day,price_mean,events\nit-lombardia,2026-03-0{day},{price},7\n");
+        let text = format!(
+            "region_id,day,price_open,price_high,price_low,price_close,price_mean,interest_mean,events\nit-lombardia,2026-03-0{day},,,,,{price},,7\n"
+        );
         std::fs::write(file, text).unwrap();
-        lake.arrivals.drain("market_history", now).await.unwrap().failed.len()
+        lake.arrivals.drain("market_history", &(), now).await.unwrap().failed.len()
     };
     assert_eq!(file(5, 500.0, now).await, 1);
     assert_eq!(file(5, 50.0, now + TimeDelta::seconds(1)).await, 0, "it rests");
     assert_eq!(file(6, 60.0, now + TimeDelta::seconds(2)).await, 0);
     assert!(lake.lines("market.daily", &DAILY).await.is_empty());
-    lake.arrivals.drain("a", now + TimeDelta::seconds(6)).await.unwrap();
+    lake.arrivals.drain("a", &(), now + TimeDelta::seconds(6)).await.unwrap();
     assert_eq!(
         lake.lines("market.daily", &["day", "origin"]).await,
         ["2026-03-05 history", "2026-03-06 history"]

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::arrivals::Ran;
 use super::{Landed, SourceError};
 use crate::alerts::{self, Raised};
-use crate::models::ModelError;
+use crate::models::{ModelError, broken};
 use crate::words::chain;
 
 /// A success is written at most this often while nothing else changes.
@@ -87,8 +87,9 @@ impl States {
 
     /// Raises a model that failed.
     pub async fn model_failed(&self, error: &ModelError, now: DateTime<Utc>) {
-        if let ModelError::Test { model, broken } = error {
-            alerts::raise(&self.catalog, Raised::model_test(model, &broken.to_string(), now), now).await;
+        if let ModelError::Test { model, verdicts } = error {
+            let broken = broken(verdicts).unwrap_or("a test does not hold");
+            alerts::raise(&self.catalog, Raised::model_test(model, broken, now), now).await;
         }
     }
 }
@@ -105,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::models::Broken;
+    use crate::models::Verdict;
     use crate::sources::Touched;
     use crate::sources::testing::{at, quiet_lake};
 
@@ -139,8 +140,10 @@ mod tests {
         let lake = quiet_lake(REGIONS).await;
         let states = States::new(lake.catalog.clone(), BTreeSet::new(), BTreeSet::new());
         let model = || "weather.daily".parse().unwrap();
-        let failed =
-            || ModelError::Test { model: model(), broken: Broken::Unique { key: vec!["day".into()] } };
+        let failed = || ModelError::Test {
+            model: model(),
+            verdicts: vec![Verdict::of("unique", ["day"], Some("twice".into()))],
+        };
         for now in ["2026-03-10T12:00:00Z", "2026-03-10T18:00:00Z", "2026-03-11T12:00:00Z"].map(at) {
             states.model_failed(&failed(), now).await;
         }
