@@ -217,7 +217,7 @@ fn told(headers: &HeaderMap) -> Stamp {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     Stamp {
         size: text(CONTENT_LENGTH).and_then(|size| size.parse().ok()),
-        modified_ms: text(LAST_MODIFIED).and_then(|at| listing::instant_ms(at)),
+        modified_ms: text(LAST_MODIFIED).and_then(listing::instant_ms),
         tag: text(ETAG).map(str::to_owned),
     }
 }
