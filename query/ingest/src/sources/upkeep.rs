@@ -16,7 +16,7 @@ use super::{Arrivals, Progress, SourceError};
 /// Time between two looks at the tables for small files.
 const COMPACT: Duration = Duration::from_secs(60);
 /// Every so many looks the logs get a checkpoint,
-const CHECKPOINT_EVERY: u64 = 5;
+const CHECKPOINT_EVERY: u64 = 2;
 /// and every so many, files without a version go.
 const VACUUM_EVERY: u64 = 60;
 /// A round in which all of it is due.
