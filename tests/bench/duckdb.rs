@@ -16,7 +16,7 @@ import json, sys, time
 import duckdb
 from deltalake import DeltaTable
 con = duckdb.connect()
-con.execute("SET threads TO 2")
+con.execute("SET threads TO 2; SET enable_progress_bar = false")
 print(json.dumps(duckdb.__version__), flush=True)
 for line in sys.stdin:
     ask = json.loads(line)
