@@ -26,6 +26,7 @@ fn entry(file: &Path) -> io::Result<String> {
     let (version, what) =
         name.split_once('_').ok_or_else(|| io::Error::other(format!("{name}: no version")))?;
     let version: i64 = version.parse().map_err(io::Error::other)?;
-    let (what, path) = (what.replace('_', " "), fs::canonicalize(file)?);
-    Ok(format!("({version}, {what:?}, include_str!({path:?})), "))
+    // By the crate's own folder: a target directory may outlive the checkout that it was first built from.
+    let (what, path) = (what.replace('_', " "), format!("/{}", file.display()));
+    Ok(format!("({version}, {what:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))), "))
 }

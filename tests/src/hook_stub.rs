@@ -8,6 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 
+use crate::stub::serve;
+
 /// One call as it came.
 #[derive(Clone, Debug)]
 pub struct HookCall {
@@ -39,15 +41,7 @@ impl HookStub {
     pub fn start(refused: usize) -> std::io::Result<Self> {
         let called = Arc::new(Called { refused, calls: Mutex::default() });
         let router = Router::new().route("/hook", post(take)).with_state(called.clone());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::spawn(move || {
-            runtime
-                .block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
-        });
-        Ok(Self { url, called })
+        Ok(Self { url: serve(router)?, called })
     }
 
     /// The calls so far.

@@ -19,6 +19,7 @@ mod reaper;
 mod redis;
 mod require;
 mod s3;
+mod stub;
 mod weather_stub;
 
 pub use answer::{Answer, Problem};

@@ -16,6 +16,8 @@ use axum::{Json, Router};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::stub::serve;
+
 /// One hour as the file has it: °F, inch, mph, %.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hour {
@@ -94,15 +96,7 @@ impl WeatherStub {
             .route("/v1/forecast", get(answer))
             .route("/v1/archive", get(answer))
             .with_state(served.clone());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::spawn(move || {
-            runtime
-                .block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
-        });
-        Ok(Self { url, requests: served })
+        Ok(Self { url: serve(router)?, requests: served })
     }
 
     /// The queries that were answered, as they came.

@@ -114,12 +114,7 @@ impl Jobs {
             job_columns!(),
             " FROM jobs WHERE workspace_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
         );
-        let rows = reading!(self.db, |pool| sqlx::query_as(LIST)
-            .bind(workspace.as_uuid())
-            .bind(before.map_or(LAST, |id| id.as_uuid()))
-            .bind(limit)
-            .fetch_all(pool))?;
-        Ok(jobs(rows))
+        self.page(LIST, Some(workspace), limit, before).await
     }
 
     /// The jobs of one table, newest first. Errors: [`Error::Database`].
@@ -157,8 +152,19 @@ impl Jobs {
             job_columns!(),
             " FROM jobs WHERE (workspace_id IS NULL OR workspace_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3"
         );
-        let rows = reading!(self.db, |pool| sqlx::query_as(LIST)
-            .bind(own.map(|id| id.as_uuid()))
+        self.page(LIST, own, limit, before).await
+    }
+
+    /// `list` of $1 a workspace, $2 the job to go on after, $3 how many.
+    async fn page(
+        &self,
+        list: &'static str,
+        workspace: Option<WorkspaceId>,
+        limit: i64,
+        before: Option<JobId>,
+    ) -> Result<Vec<Job>, Error> {
+        let rows = reading!(self.db, |pool| sqlx::query_as(list)
+            .bind(workspace.map(|id| id.as_uuid()))
             .bind(before.map_or(LAST, |id| id.as_uuid()))
             .bind(limit)
             .fetch_all(pool))?;

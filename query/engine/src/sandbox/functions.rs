@@ -17,6 +17,7 @@ mod append;
 mod capped;
 mod digests;
 mod gathered;
+mod inner;
 mod sizes;
 
 pub(super) use capped::TOO_LARGE;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::run::Ran;
 use super::{Model, ModelError};
 use crate::sources::Touched;
+use crate::words::chain;
 
 /// A failing model rests for so many times as long as its last run took, so that it takes a tenth of a core at most,
 const REST: i32 = 10;
@@ -61,7 +62,7 @@ pub async fn note(
     now: DateTime<Utc>,
     took: Duration,
 ) -> Result<(), ModelError> {
-    let failure = ran.failure.as_ref().map(ModelError::told);
+    let failure = ran.failure.as_ref().map(|failure| chain(failure));
     tracing::debug!(model = %model.table, rows = ran.rows(), ?took, "the model ran");
     tell(model, table, failure.as_deref());
     let version = catalog.moment().table(&model.table).and_then(|t| t.version);

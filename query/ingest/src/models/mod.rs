@@ -102,17 +102,6 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// The error with what caused it.
-    pub fn told(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    }
-
     /// Whether it is the model's own fault, and not that of the machine: then its table is marked and the others run on.
     fn is_own(&self) -> bool {
         matches!(self, Self::Statement { .. } | Self::Test { .. } | Self::Missing { .. })

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catalog::Catalog;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use identity::{RegionId, TableName};
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -15,11 +15,12 @@ use tokio::sync::Mutex;
 use super::events::{self, Accepted, Keeper, PushError};
 use super::marks::Marks;
 use super::states::States;
-use super::weather::{Archive, Grain, Range, Shared};
+use super::weather::{Range, Shared};
 use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched, mappings};
 use crate::lakefile::{Lakefile, WeatherSpec};
 use crate::models::{ModelError, Models, Outcome, Refreshed};
 use crate::publish::Publisher;
+use crate::words::chain;
 
 /// Batches landed before the models run: a long queue of files costs one run of the models, not one each.
 const BATCHES: usize = 64;
@@ -150,36 +151,6 @@ impl Arrivals {
         Ok(ran)
     }
 
-    /// Fills past days of a weather source from its archive, for every active region.
-    /// - Both ends are included. A backfill that was killed goes on where it was; a finished one asks nothing.
-    /// - Errors: [`SourceError::Unknown`] when `name` is no weather source.
-    pub async fn backfill(
-        &self,
-        name: &str,
-        (from, to): (NaiveDate, NaiveDate),
-        grains: &[Grain],
-        progress: &dyn Progress,
-        now: DateTime<Utc>,
-    ) -> Result<Ran, SourceError> {
-        let unknown = || SourceError::Unknown { name: name.to_string() };
-        let service = self.0.services.get(name).ok_or_else(unknown)?;
-        let _turn = service.turn.lock().await;
-        self.regions(now).await?;
-        let mut ran = Ran { source: name.to_string(), ..Ran::default() };
-        let sources = grains.iter().map(|grain| self.archive(service, *grain, Range { from, to }));
-        let sources: Vec<Archive> = sources.collect();
-        let mut stage = Stage::default();
-        for source in &sources {
-            let last = self.0.catalog.batches().last_position(source.name()).await?;
-            let (done, of) = source.calls(last.as_ref()).await?;
-            stage.add(done, of);
-        }
-        for source in sources {
-            self.backfill_grain(source, progress, now, (&mut stage, &mut ran)).await?;
-        }
-        Ok(ran)
-    }
-
     /// Computes every model's table anew, each after those it reads.
     /// - Shape: the tables, in that order.
     /// - Errors: the first model that fails, and [`SourceError::Stopped`].
@@ -258,7 +229,7 @@ impl Arrivals {
     }
 
     /// Counts what landed, and runs the models for all of it at once.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         source: &str,
         landed: &[Landed],
@@ -343,35 +314,6 @@ impl Arrivals {
         Some(due)
     }
 
-    async fn backfill_grain(
-        &self,
-        source: Archive,
-        progress: &dyn Progress,
-        now: DateTime<Utc>,
-        (stage, ran): (&mut Stage, &mut Ran),
-    ) -> Result<(), SourceError> {
-        self.catch_up_models(&source, now).await?;
-        let source: Arc<dyn Source> = Arc::new(source);
-        let mut landed = Vec::new();
-        loop {
-            let (intake, one) = (self.0.intake.clone(), Arc::clone(&source));
-            let work = self.0.heavy.spawn(async move { intake.land(one.as_ref(), now).await });
-            let one = work.await.map_err(|e| SourceError::refused(format!("the backfill ended: {e}")))??;
-            let Some(one) = one else { break };
-            landed.push(one);
-            stage.done += 1;
-            progress.step(source.name(), stage.done, stage.of);
-            if progress.stopped() {
-                return Err(SourceError::Stopped);
-            }
-        }
-        self.settle(source.name(), &landed, now, ran).await?;
-        let Some(last) = landed.last().filter(|_| !self.0.held.load(Ordering::Relaxed)) else {
-            return Ok(());
-        };
-        self.0.marks.set(source.name(), last.n, now).await
-    }
-
     /// Computes a model's table anew, all regions and days.
     pub(super) async fn rebuild(
         &self,
@@ -392,7 +334,7 @@ impl Arrivals {
     }
 
     /// Regions that the gazetteer names and the lake does not have yet.
-    async fn regions(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+    pub(super) async fn regions(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
         let known: BTreeSet<RegionId> = self.0.places.all().await?.into_iter().collect();
         let chosen = self.0.lakefile.gazetteer.chosen().iter().map(|p| p.region_id.clone());
         let missing: Vec<RegionId> = chosen.filter(|r| !known.contains(r)).collect();
@@ -405,41 +347,17 @@ impl Arrivals {
     }
 
     /// Runs the models for batches that landed while they did not.
-    async fn catch_up_models(&self, source: &dyn Source, now: DateTime<Utc>) -> Result<(), SourceError> {
+    pub(super) async fn catch_up_models(
+        &self,
+        source: &dyn Source,
+        now: DateTime<Utc>,
+    ) -> Result<(), SourceError> {
         if let Some((n, touched)) = self.0.marks.behind(source).await? {
             tracing::info!(source = source.name(), n, regions = touched.len(), "the models catch up");
             self.refresh(BTreeMap::from([(source.table().clone(), touched)]), now).await?;
             self.0.marks.set(source.name(), n, now).await?;
         }
         Ok(())
-    }
-
-    pub(super) fn archives(&self, range: Range) -> Vec<Archive> {
-        let both = [Grain::Day, Grain::Hour];
-        let services = self.0.services.values();
-        services.flat_map(|service| both.map(|grain| self.archive(service, grain, range))).collect()
-    }
-
-    fn archive(&self, service: &Service, grain: Grain, range: Range) -> Archive {
-        let (shared, table) = match grain {
-            Grain::Day => (&service.archive, &service.spec.archive),
-            Grain::Hour => (&service.hourly, &service.spec.hourly),
-        };
-        Archive::new(shared.clone(), self.0.places.clone(), table.clone(), grain, range)
-    }
-}
-
-/// How far a backfill of several parts is.
-#[derive(Default)]
-struct Stage {
-    done: u64,
-    of: u64,
-}
-
-impl Stage {
-    fn add(&mut self, done: usize, of: usize) {
-        self.done += done as u64;
-        self.of += of as u64;
     }
 }
 
@@ -450,6 +368,6 @@ fn names(refreshed: Vec<Refreshed>) -> impl Iterator<Item = TableName> {
 impl Ran {
     fn add(&mut self, outcome: Outcome) {
         self.models.extend(outcome.refreshed.into_iter().map(|r| r.table));
-        self.failed.extend(outcome.failed.iter().map(ModelError::told));
+        self.failed.extend(outcome.failed.iter().map(|failure| chain(failure)));
     }
 }

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::SourceError;
 use super::weather::guard::Guard;
+use crate::words::chain;
 
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -41,19 +42,8 @@ pub fn parse(url: &str) -> Result<Url, SourceError> {
 pub fn unavailable(error: reqwest::Error) -> SourceError {
     // Only the host of the URL: a query may hold a key.
     let host = error.url().and_then(Url::host_str).unwrap_or("the service").to_owned();
-    let reason = format!("{host}: {}", causes(&error.without_url()));
+    let reason = format!("{host}: {}", chain(&error.without_url()));
     SourceError::Unavailable { reason, retry_after_secs: None }
-}
-
-/// An error and what is behind it, in one line.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(behind) = cause {
-        reason = format!("{reason}: {behind}");
-        cause = behind.source();
-    }
-    reason
 }
 
 /// What an answer without success means: later, or never.

@@ -11,6 +11,7 @@
 //! Absent on purpose: times of a calendar (`schedules`), Kafka, and any HTTP type.
 
 mod arrivals;
+mod backfill;
 pub mod events;
 pub mod files;
 mod http;

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::capped::TOO_LARGE;
+use super::inner::as_inner;
 
 /// A hundred times those of a digest without the argument; 160 KB a group.
 const CENTROIDS: i64 = 10_000;
@@ -46,41 +47,11 @@ impl Digest {
 
 // Everything is what `inner` says; neither of the two says more than this.
 impl AggregateUDFImpl for Digest {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
-        self.inner.return_field(fields)
-    }
-
-    fn is_nullable(&self) -> bool {
-        self.inner.is_nullable()
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
+    as_inner!();
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.check(&args)?;
         self.inner.accumulator(args)
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(types)
     }
 
     fn supports_within_group_clause(&self) -> bool {

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::capped::TOO_LARGE;
+use super::inner::as_inner;
 
 /// Bytes all groups of one aggregate of one partition may keep.
 const KEPT_BYTES: u64 = 128 << 20;
@@ -27,33 +28,7 @@ struct Gathered {
 }
 
 impl AggregateUDFImpl for Gathered {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
-        self.inner.return_field(fields)
-    }
-
-    fn is_nullable(&self) -> bool {
-        self.inner.is_nullable()
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
-    }
+    as_inner!();
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let inner = self.inner.accumulator(args)?;
@@ -89,10 +64,6 @@ impl AggregateUDFImpl for Gathered {
             ReversedUDAF::Reversed(inner) => ReversedUDAF::Reversed(capped(inner)),
             other => other,
         }
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(types)
     }
 
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {

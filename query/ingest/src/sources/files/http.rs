@@ -22,10 +22,11 @@ use super::origin::{Ask, Content, Found, Names, Opened, Origin, Stamp, date_in};
 use super::template::Template;
 use crate::lakefile::HttpSpec;
 use crate::sources::SourceError;
-use crate::sources::http::{causes, client, judged, parse, retry_after, unavailable};
+use crate::sources::http::{client, judged, parse, retry_after, unavailable};
 use crate::sources::patience::Patience;
 use crate::sources::secret::Secret;
 use crate::sources::weather::guard::Guard;
+use crate::words::chain;
 
 /// The longest listing that is read.
 const LISTING_BYTES: usize = 16 << 20;
@@ -198,7 +199,7 @@ impl Origin for Http {
             return Ok(Opened::Absent);
         }
         let stamp = if found.stamp.is_known() { found.stamp.clone() } else { told };
-        let bytes = response.bytes_stream().map_err(|e| io::Error::other(causes(&e.without_url()))).boxed();
+        let bytes = response.bytes_stream().map_err(|e| io::Error::other(chain(&e.without_url()))).boxed();
         Ok(Opened::Content(Content { bytes, stamp }))
     }
 }

@@ -116,7 +116,7 @@ fn stamp(object: &ObjectInfo) -> Stamp {
 
 /// What the store says stays behind the words for it: an answer may repeat what it was asked with.
 fn unavailable(error: lake::Error) -> SourceError {
-    tracing::debug!(error = crate::sources::http::causes(&error), "a source's store fails");
+    tracing::debug!(error = crate::words::chain(&error), "a source's store fails");
     SourceError::Unavailable { reason: format!("the store of the files: {error}"), retry_after_secs: None }
 }
 
