@@ -43,7 +43,7 @@ pub enum From {
 
 /// Whether the caller already has the answer of tag `etag`. A packed form has the same tag with its coding: `"…-br"`.
 pub fn has(accepted: &Accepted, etag: &str) -> bool {
-    let Some(known) = accepted.if_none_match.as_deref() else { return false };
+    let Some(known) = accepted.tags() else { return false };
     known.trim() == "*" || known.split(',').any(|tag| same(tag.trim(), etag, accepted.bom))
 }
 
@@ -187,7 +187,13 @@ mod tests {
     use super::*;
 
     fn accepted(text: &str) -> Accepted {
-        Accepted { format: None, json: true, coding: None, bom: false, if_none_match: Some(text.to_owned()) }
+        Accepted {
+            format: None,
+            json: true,
+            coding: None,
+            bom: false,
+            if_none_match: HeaderValue::from_str(text).ok(),
+        }
     }
 
     #[test]

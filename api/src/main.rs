@@ -15,6 +15,7 @@ mod extract;
 mod middleware;
 mod node;
 mod problem;
+mod repeats;
 mod router;
 mod routes;
 mod state;

@@ -106,6 +106,9 @@ fn page() -> Vec<Row> {
         // tables and SQL
         (READ, routes!(r::tables::list::list_tables), &[]),
         (READ, routes!(r::tables::get::get_table), &[UnknownTable]),
+        (READ, routes!(r::tables::partitions::list_partitions), &[UnknownTable, InvalidCursor]),
+        (READ, routes!(r::tables::partitions::get_partition), &[UnknownTable, InvalidCursor]),
+        (WATCH, routes!(r::tables::quality::table_quality), &[UnknownTable]),
         (READ, routes!(r::tables::rows::table_rows), QUERY),
         (READ, routes!(r::sql::run_sql), QUERY),
         // analyses

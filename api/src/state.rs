@@ -13,6 +13,7 @@ use ingest::sources::Arrivals;
 use ingest::upload::Uploads;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::repeats::Repeats;
 use crate::router::Table;
 
 /// The shared state; cheap to clone.
@@ -28,6 +29,7 @@ pub struct Parts {
     pub uploads: Uploads,
     pub arrivals: Arrivals,
     pub table: Table,
+    pub repeats: Repeats,
     pub limits: Limits,
     pub metrics: PrometheusHandle,
     pub openapi: Bytes,

@@ -43,8 +43,20 @@ impl Lake {
 
     /// Serves the lake without its sources; `more` is TOML.
     pub async fn serve(&self, more: &str) -> Result<Server, Failure> {
+        self.serve_as(|settings| settings + more).await
+    }
+
+    /// Serves the lake with its sources, and one more: a section of its definition.
+    pub async fn serve_with(&self, source: &str) -> Result<Server, Failure> {
+        let file = self.path("definition/lake.toml");
+        let definition = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, format!("{definition}\n{source}"))?;
+        self.serve_as(|settings| settings.replace("sources = false", "sources = true")).await
+    }
+
+    async fn serve_as(&self, change: impl FnOnce(String) -> String) -> Result<Server, Failure> {
         let (address, file) = (free_address()?, self.path("serve.toml"));
-        std::fs::write(&file, self.settings(address) + more)?;
+        std::fs::write(&file, change(self.settings(address)))?;
         let arguments = ["serve", "--config", &text(&file)];
         self.with_keys(Server::start(&arguments, address, &self.path("server.log")).await?)
     }

@@ -12,6 +12,7 @@ mod bare;
 mod bombs;
 mod cached;
 mod duckdb;
+mod kafka;
 mod lake;
 mod load;
 mod mixed;
@@ -31,8 +32,10 @@ use table::Figure;
 type Failure = Box<dyn std::error::Error>;
 
 /// The names a run can be narrowed to.
-const NAMES: [&str; 8] =
-    ["cached", "not-modified", "bombs", "select", "uncached", "upload", "start", "mixed"];
+const NAMES: [&str; 9] =
+    ["cached", "not-modified", "bombs", "select", "uncached", "upload", "start", "mixed", "kafka"];
+/// Those that make a lake of their own.
+const ALONE: [&str; 2] = ["mixed", "kafka"];
 
 fn main() -> Result<(), Failure> {
     // `cargo bench` says `--bench` to every bench.
@@ -57,12 +60,15 @@ fn main() -> Result<(), Failure> {
 async fn run(names: &[String], sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let mut figures = Vec::new();
-    if NAMES.iter().any(|name| *name != "mixed" && wanted(name)) {
+    if NAMES.iter().any(|name| !ALONE.contains(name) && wanted(name)) {
         let lake = Lake::loaded(sizes.regions, sizes.years).await?;
         figures.extend(on_one_lake(&lake, sizes, wanted).await?);
     }
     if wanted("mixed") {
         figures.extend(mixed::under_commits(sizes).await?);
+    }
+    if wanted("kafka") {
+        figures.extend(kafka::through_a_topic(sizes).await?);
     }
     Ok(figures)
 }

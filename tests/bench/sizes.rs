@@ -15,6 +15,10 @@ pub struct Sizes {
     /// Of the mixed reads.
     pub mixed_regions: usize,
     pub mixed_customers: usize,
+    /// Events that wait in a topic: the test's brokers keep about 150 000 of them.
+    pub stream_events: usize,
+    pub stream_rate: usize,
+    pub stream_time: Duration,
 }
 
 impl Sizes {
@@ -29,6 +33,9 @@ impl Sizes {
         datasets: 1_000,
         mixed_regions: 1_000,
         mixed_customers: 50,
+        stream_events: 120_000,
+        stream_rate: 20_000,
+        stream_time: Duration::from_secs(40),
     };
     /// Enough to see that the program works.
     pub const SMALL: Self = Self {
@@ -41,5 +48,8 @@ impl Sizes {
         datasets: 20,
         mixed_regions: 30,
         mixed_customers: 6,
+        stream_events: 5_000,
+        stream_rate: 1_000,
+        stream_time: Duration::from_secs(10),
     };
 }

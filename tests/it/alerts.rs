@@ -1,5 +1,6 @@
 //! Whoever must know is told: signed, again until it is taken, and what cannot be told is not lost.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::Stack::Sqlite;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::lakes::{lake, without_weather};
 use crate::shared::options;
+use crate::sources_files::{csv, lake_with, lands, write};
 
 const SECRET: &str = "p9f7W-2kkQz81hsd";
 const JFK: [(&str, &str, f64, f64); 1] = [("us-jfk", "JFK", 40.6398, -73.7789)];
@@ -87,4 +89,68 @@ async fn an_alert_that_nobody_takes_is_a_dead_letter_that_status_shows() {
     let letter = &status["dead_letters"][0];
     assert_eq!((&letter["subject"], &letter["attempts"]), (&json!("market.events"), &json!(2)), "{status}");
     assert_eq!(letter["error"], "status 500 Internal Server Error");
+}
+
+/// The alerts of batches set aside, by file.
+fn aside(hook: &HookStub) -> Vec<(String, String)> {
+    let bodies = hook.calls().into_iter().map(|call| serde_json::from_str::<Value>(&call.body).unwrap());
+    let own = bodies.filter(|body| body["kind"] == "batch-set-aside");
+    own.map(|body| (body["subject"].as_str().unwrap().to_owned(), body["file"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+async fn until_aside(hook: &HookStub, count: usize) -> Vec<(String, String)> {
+    let since = std::time::Instant::now();
+    while aside(hook).len() < count {
+        assert!(since.elapsed() < Duration::from_secs(30), "{:?}", hook.calls());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    aside(hook)
+}
+
+#[tokio::test]
+async fn each_file_set_aside_is_told_once_and_stands_in_status_until_it_comes_right() {
+    let hook = HookStub::start(0).unwrap();
+    let config = format!(
+        "[alerts]\nwebhook = \"{}/hook\"\nwebhook_secret = \"{SECRET}\"\nallow_private = true\nretry_ms = 100\n",
+        hook.url
+    );
+    let lake_file = Some(lake_with("from.folder = \"a\""));
+    let own = Options { lake_file, config, sources: true, ..options(Sqlite) };
+    let Some(mut app) = TestApp::start(own).await else { return };
+    let inbox = app.folder.join("sources/inbox/a");
+    let told = |file: &str| ("a".to_owned(), file.to_owned());
+    write(&inbox, "a-2021-10-04.csv", "region_id,shops\nus-jfk,7\n");
+    write(&inbox, "a-2021-10-05.csv", csv(2));
+    write(&inbox, "a-2021-10-06.csv", "\0\0\0");
+    let both = until_aside(&hook, 2).await;
+    assert_eq!(
+        BTreeSet::from_iter(both),
+        BTreeSet::from([told("a-2021-10-06.csv"), told("a-2021-10-04.csv")])
+    );
+    // A restart tells nothing anew; another content that does not fit either is news.
+    app.kill();
+    app.resume().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(aside(&hook).len(), 2);
+    write(&inbox, "a-2021-10-06.csv", "region_id,malls\nus-jfk,7\n");
+    assert_eq!(until_aside(&hook, 3).await[2], told("a-2021-10-06.csv"));
+    let status = || serde_json::from_slice::<Value>(&app.verb(&["status"]).stdout).unwrap();
+    let now = status();
+    let files: Vec<_> =
+        now["set_aside"].as_array().unwrap().iter().map(|aside| aside["file"].clone()).collect();
+    assert_eq!(files, ["a-2021-10-06.csv", "a-2021-10-04.csv"]);
+    let first = &now["set_aside"][1];
+    assert!(first["why"].as_str().unwrap().contains("`shops`"), "{first}");
+    assert!(first["todo"].as_str().unwrap().contains("drift"), "{first}");
+    let source = now["sources"].as_array().unwrap().iter().find(|source| source["source"] == "a").unwrap();
+    assert_eq!(source["set_aside"], 2);
+    write(&inbox, "a-2021-10-04.csv", csv(1));
+    write(&inbox, "a-2021-10-06.csv", csv(3));
+    let acme = app.customer("acme").await;
+    lands(&app, &acme, &["2021-10-01 1", "2021-10-02 2", "2021-10-03 3"]).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(status()["set_aside"], json!([]));
+    assert_eq!(aside(&hook).len(), 3);
 }

@@ -34,6 +34,7 @@ const TECHNOLOGIES: &[(&str, &[&str])] = &[
     ("datafusion", &["lake", "engine", "ingest"]),
     ("reqwest", &["auth", "ingest", "harness"]),
     ("suppaftp", &["ingest"]),
+    ("rdkafka", &["ingest"]),
     ("hyper", &["worker", "lakefront"]),
 ];
 

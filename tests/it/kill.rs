@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::Stack::Sqlite;
-use harness::{Customer, Options, TestApp, Upload};
+use harness::{Customer, Options, TestApp, Upload, faults};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -181,7 +181,7 @@ async fn fifty_kills_at_random_moments_lose_nothing_acknowledged() {
     assert!(acme.put("/v1/analyses/ledger_sum", stored_sum).await.status.is_success());
     let mut acknowledged = vec![0];
     let mut sent = 0i64;
-    for round in 0..50u64 {
+    for round in 0..faults(50, 300) as u64 {
         let writer = tokio::spawn(append_until_dead(acme.clone(), sent));
         tokio::time::sleep(Duration::from_millis(5 + round * 7919 % 180)).await;
         app.kill();

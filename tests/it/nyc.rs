@@ -58,11 +58,14 @@ fn backfill(app: &TestApp, from: &str, to: &str) {
 
 /// The default lake over the three airports, asking the stub.
 pub fn with_lake(stack: Stack, stub: &str) -> Options {
-    let folder = lake(AIRPORTS, |definition| {
-        definition
-            .replace("https://api.open-meteo.com", stub)
-            .replace("https://archive-api.open-meteo.com", stub)
-            .replace("pause_ms = 200", "pause_ms = 0\nallow_private = true")
-    });
+    let folder = lake(AIRPORTS, |definition| asking(stub, definition));
     Options { lake_file: Some(folder), sources: true, ..options(stack) }
+}
+
+/// A lake's definition whose weather comes from the stub.
+pub fn asking(stub: &str, definition: String) -> String {
+    definition
+        .replace("https://api.open-meteo.com", stub)
+        .replace("https://archive-api.open-meteo.com", stub)
+        .replace("pause_ms = 200", "pause_ms = 0\nallow_private = true")
 }

@@ -26,3 +26,9 @@ pub async fn app(stack: Stack) -> Option<&'static TestApp> {
 pub async fn customer(stack: Stack, name: &str) -> Option<Customer> {
     Some(app(stack).await?.customer(name).await)
 }
+
+/// What a server has said, requests aside.
+pub fn spoken(app: &TestApp) -> String {
+    let log = app.log();
+    log.lines().filter(|line| !line.contains("\"request_id\"")).collect::<Vec<_>>().join("\n")
+}

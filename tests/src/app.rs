@@ -136,13 +136,18 @@ impl TestApp {
 
     /// Starts the process (again) and waits until it is ready.
     pub async fn resume(&mut self) {
+        self.launch();
+        self.ready().await;
+    }
+
+    /// Starts the process (again); it may not be ready yet.
+    pub fn launch(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.unwrap_or_else(|e| panic!("no log file: {e}"));
         let child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let child = child.unwrap_or_else(|e| panic!("cannot start the server: {e}"));
         reap(child.id(), &self.folder);
         self.child = Some(child);
-        self.ready().await;
     }
 
     async fn ready(&mut self) {

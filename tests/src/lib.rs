@@ -9,12 +9,17 @@
 
 mod answer;
 mod app;
+mod contents;
 mod customer;
+mod fault_proxy;
 mod file_stub;
 mod ftp_server;
 mod hook_stub;
+mod kafka;
+mod poll_stub;
 mod postgres;
 mod python;
+mod random;
 mod reaper;
 mod redis;
 mod require;
@@ -24,13 +29,18 @@ mod weather_stub;
 
 pub use answer::{Answer, Problem};
 pub use app::{Options, Stack, TestApp};
+pub use contents::Contents;
 pub use customer::{Customer, Upload};
+pub use fault_proxy::{CallFault, FaultProxy};
 pub use file_stub::{Fault, FileStub};
 pub use ftp_server::FtpServer;
 pub use hook_stub::{HookCall, HookStub};
+pub use kafka::{Kafka, Sender};
+pub use poll_stub::{PollFault, PollStub};
 pub use postgres::Postgres;
 pub use python::Python;
+pub use random::Random;
 pub use redis::Redis;
-pub use require::{project_root, required, shared_data, skip};
+pub use require::{faults, project_root, required, shared_data, skip};
 pub use s3::S3;
 pub use weather_stub::{Hour, Station, WeatherStub, read_stations};

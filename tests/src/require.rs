@@ -31,3 +31,9 @@ pub fn shared_data(file: &str) -> Option<PathBuf> {
     skip(&format!("../shared/data/{file} is absent"));
     None
 }
+
+/// How many faults a test makes: a share of them in regular runs, all in the full one (`cargo faults`, which sets
+/// `LAKEFRONT_FAULTS`).
+pub fn faults(share: usize, all: usize) -> usize {
+    if std::env::var_os("LAKEFRONT_FAULTS").is_some_and(|v| v == "all") { all } else { share }
+}

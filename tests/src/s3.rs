@@ -51,11 +51,15 @@ impl S3 {
 
     /// The keys of `[storage]` that name it.
     pub fn storage(&self) -> String {
+        Self::storage_at(&self.url())
+    }
+
+    /// The same where it is reached by another address.
+    pub fn storage_at(url: &str) -> String {
         format!(
-            "url = \"s3://lake/objects\"\n[storage.options]\nallow_http = true\naws_endpoint = {:?}\n\
+            "url = \"s3://lake/objects\"\n[storage.options]\nallow_http = true\naws_endpoint = {url:?}\n\
              aws_region = \"us-east-1\"\naws_access_key_id = \"lakefront-tests\"\n\
-             aws_secret_access_key = \"correct-horse-battery\"\n",
-            self.url()
+             aws_secret_access_key = \"correct-horse-battery\"\n"
         )
     }
 }

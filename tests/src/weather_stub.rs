@@ -76,6 +76,8 @@ struct Served {
     asked: Mutex<Vec<String>>,
     /// How long an answer takes.
     pause: Duration,
+    /// What is said of the hours to come.
+    ahead: bool,
 }
 
 type Parameters = Query<HashMap<String, String>>;
@@ -90,8 +92,18 @@ impl WeatherStub {
 
     /// The same, each answer after a pause.
     pub fn start_slow(stations: Vec<Station>, pause: Duration) -> std::io::Result<Self> {
+        Self::start_as(stations, pause, false)
+    }
+
+    /// The same, with forecasts: an hour to come is like that hour of one of the file's first ten days, whoever asks
+    /// and whenever. Without them a forecast is the file's last day.
+    pub fn start_foreseeing(stations: Vec<Station>, pause: Duration) -> std::io::Result<Self> {
+        Self::start_as(stations, pause, true)
+    }
+
+    fn start_as(stations: Vec<Station>, pause: Duration, ahead: bool) -> std::io::Result<Self> {
         let (count, asked) = (AtomicUsize::new(0), Mutex::default());
-        let served = Arc::new(Served { stations, count, asked, pause });
+        let served = Arc::new(Served { stations, count, asked, pause, ahead });
         let router = Router::new()
             .route("/v1/forecast", get(answer))
             .route("/v1/archive", get(answer))
@@ -126,7 +138,7 @@ async fn answer(
     let points: Vec<_> = list("latitude").into_iter().zip(list("longitude")).collect();
     let answers: Option<Vec<Value>> = points
         .iter()
-        .map(|&(lat, lon)| Some(place(nearest(&served.stations, lat, lon)?, &parameters)))
+        .map(|&(lat, lon)| Some(place(nearest(&served.stations, lat, lon)?, &parameters, served.ahead)))
         .collect();
     match answers {
         Some(mut one) if one.len() == 1 => Ok(Json(one.remove(0))),
@@ -139,9 +151,15 @@ fn nearest(stations: &[Station], lat: f64, lon: f64) -> Option<&Station> {
     stations.iter().find(|s| (s.lat - lat).abs() < 0.01 && (s.lon - lon).abs() < 0.01)
 }
 
-/// One place's answer: the hours of `[start_date, end_date]`, or of the file's last days, null where there is none.
-fn place(station: &Station, parameters: &HashMap<String, String>) -> Value {
-    let times = period(station, parameters);
+/// One place's answer: the hours of `[start_date, end_date]`, of the days to come, or of the file's last day; null where
+/// there is none.
+fn place(station: &Station, parameters: &HashMap<String, String>, ahead: bool) -> Value {
+    let days = parameters.get("forecast_days").and_then(|days| days.parse().ok()).filter(|_| ahead);
+    let times = days.map_or_else(|| period(station, parameters), days_to_come);
+    let hour = |time: &DateTime<Utc>| match days {
+        Some(_) => foreseen(station, *time),
+        None => station.hours.get(time).copied(),
+    };
     let mut body = json!({
         "latitude": station.lat, "longitude": station.lon, "utc_offset_seconds": 0, "timezone": "GMT",
         "hourly_units": {"time": "iso8601", "temperature_2m": "°F", "precipitation": "inch",
@@ -149,7 +167,7 @@ fn place(station: &Station, parameters: &HashMap<String, String>) -> Value {
     });
     if parameters.contains_key("hourly") {
         let column = |pick: fn(&Hour) -> Option<f64>| -> Vec<Option<f64>> {
-            times.iter().map(|t| station.hours.get(t).and_then(pick)).collect()
+            times.iter().map(|t| hour(t).as_ref().and_then(pick)).collect()
         };
         body["hourly"] = json!({
             "time": times.iter().map(|t| t.format("%Y-%m-%dT%H:%M").to_string()).collect::<Vec<_>>(),
@@ -178,6 +196,19 @@ fn add_daily(body: &mut Value, names: &str, times: &[DateTime<Utc>]) {
         body["daily_units"][name] = json!(unit(name));
         body["daily"][name] = json!(vec![Value::Null; days.len()]);
     }
+}
+
+/// The hours from today's midnight on.
+fn days_to_come(days: i64) -> Vec<DateTime<Utc>> {
+    let start = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+    (0..days * 24).map(|n| start + TimeDelta::hours(n)).collect()
+}
+
+/// What is said of an hour.
+fn foreseen(station: &Station, time: DateTime<Utc>) -> Option<Hour> {
+    let first = station.hours.keys().next()?.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+    let into = (time - first).num_hours().rem_euclid(10 * 24);
+    station.hours.get(&(first + TimeDelta::hours(into))).copied()
 }
 
 fn period(station: &Station, parameters: &HashMap<String, String>) -> Vec<DateTime<Utc>> {

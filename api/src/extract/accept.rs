@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use engine::{Coding, Format};
-use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, IF_NONE_MATCH};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use http::request::Parts;
 
 use crate::caching;
@@ -18,26 +18,35 @@ pub struct Accepted {
     pub coding: Option<Coding>,
     /// Whether the answer is CSV that begins with a byte order mark.
     pub bom: bool,
-    /// The text of `If-None-Match`.
-    pub if_none_match: Option<String>,
+    /// The value of `If-None-Match`.
+    pub if_none_match: Option<HeaderValue>,
 }
 
 impl FromRequestParts<App> for Accepted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let tag = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        Ok(Self {
-            format: by_accept(&parts.headers),
-            json: takes_json(&parts.headers),
-            coding: by_accept_encoding(&parts.headers),
-            bom: false,
-            if_none_match: tag.map(str::to_owned),
-        })
+        Ok(Self::of(&parts.headers))
     }
 }
 
 impl Accepted {
+    /// What these headers say.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self {
+            format: by_accept(headers),
+            json: takes_json(headers),
+            coding: by_accept_encoding(headers),
+            bom: false,
+            if_none_match: headers.get(IF_NONE_MATCH).cloned(),
+        }
+    }
+
+    /// The tags the caller shows.
+    pub fn tags(&self) -> Option<&str> {
+        self.if_none_match.as_ref()?.to_str().ok()
+    }
+
     /// The format to answer in. Errors: `not-acceptable` for an unknown word or when nothing accepted is written here.
     pub fn format(&self, parameter: Option<&str>) -> Result<Format, Problem> {
         match parameter {
@@ -59,7 +68,7 @@ impl Accepted {
 
     /// The tags the caller has, as the engine gives them: a packed form's tag is that of the plain one.
     pub fn known(&self) -> Option<String> {
-        let tags = self.if_none_match.as_ref()?;
+        let tags = self.tags()?;
         let plain: Vec<_> =
             tags.split(',').filter_map(|tag| caching::plain_tag(tag.trim(), self.bom)).collect();
         Some(plain.join(", "))
@@ -145,7 +154,6 @@ fn by_accept_encoding(headers: &HeaderMap) -> Option<Coding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn accept(text: &'static str) -> Option<Format> {
         let mut headers = HeaderMap::new();

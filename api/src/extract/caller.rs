@@ -8,12 +8,13 @@ use std::time::Instant;
 use auth::{AuditEvent, AuthError, Outcome};
 use axum::extract::{FromRequestParts, MatchedPath};
 use chrono::Utc;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 use identity::{Principal, Scope, WorkspaceId};
 
 use crate::middleware::trail::{self, Trail};
 use crate::problem::{Kind, Problem};
+use crate::repeats::Words;
 use crate::router::{Entry, Need};
 use crate::state::App;
 
@@ -58,6 +59,8 @@ impl Right for Admin {
 pub struct Caller<R> {
     pub principal: Arc<Principal>,
     pub trail: Arc<Trail>,
+    /// What it was asked in, where that can be kept.
+    pub words: Option<Words>,
     shows_key: bool,
     right: PhantomData<R>,
 }
@@ -124,8 +127,9 @@ impl<R: Right> FromRequestParts<App> for Caller<R> {
             return Err(Problem::because(Kind::Forbidden, detail));
         }
         no_stray_query(entry, parts)?;
-        let shows_key = credential(parts).is_some_and(auth::is_key);
-        Ok(Self { principal, trail, shows_key, right: PhantomData })
+        let shows_key = credential(&parts.headers).is_some_and(auth::is_key);
+        let words = Words::of(&parts.uri, &parts.headers);
+        Ok(Self { principal, trail, words, shows_key, right: PhantomData })
     }
 }
 
@@ -164,7 +168,7 @@ fn entry(parts: &Parts, app: &App) -> Result<&'static Entry, Problem> {
 
 /// Verifies the credential of a request. Errors: 401 in one word for whatever is wrong with it, 429, 503.
 pub async fn authenticate(parts: &Parts, app: &App, trail: &Trail) -> Result<Arc<Principal>, Problem> {
-    let credential = credential(parts).ok_or(AuthError::Missing)?;
+    let credential = credential(&parts.headers).ok_or(AuthError::Missing)?;
     let now = Utc::now();
     if let Some(principal) = app.auth.recognise(credential, now) {
         return Ok(principal);
@@ -172,9 +176,10 @@ pub async fn authenticate(parts: &Parts, app: &App, trail: &Trail) -> Result<Arc
     Ok(app.auth.authenticate_from(credential, trail.peer, now).await?)
 }
 
-fn credential(parts: &Parts) -> Option<&str> {
-    let Some(value) = parts.headers.get(AUTHORIZATION) else {
-        return parts.headers.get("x-api-key")?.to_str().ok().map(str::trim);
+/// The key or token that a request shows.
+pub fn credential(headers: &HeaderMap) -> Option<&str> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return headers.get("x-api-key")?.to_str().ok().map(str::trim);
     };
     let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())

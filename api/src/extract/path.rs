@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
+use chrono::NaiveDate;
 use http::request::Parts;
 use identity::{JobId, Name, RegionId, TableName};
 use serde::de::DeserializeOwned;
@@ -54,6 +55,17 @@ impl Place for TableName {
             Problem::because(Kind::UnknownTable, format!("no table `{}.{}`", plain(&schema), plain(&table)))
         };
         TableName::from_str(&format!("{schema}.{table}")).map_err(|_| unknown())
+    }
+}
+
+/// A day of a table.
+impl Place for (TableName, NaiveDate) {
+    type Raw = (String, String, String);
+
+    fn read((schema, table, day): Self::Raw) -> Result<Self, Problem> {
+        let table = TableName::read((schema, table))?;
+        let wrong = |_| Problem::because(Kind::NotFound, format!("`{}` is no day", plain(&day)));
+        Ok((table, day.parse().map_err(wrong)?))
     }
 }
 

@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auth::{Auth, RateState};
+use auth::RateState;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -28,6 +28,8 @@ use super::meters::ServerMeters;
 use super::patience;
 use super::trail::Trail;
 use crate::problem::{Kind, Problem};
+use crate::repeats;
+use crate::state::App;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -47,7 +49,7 @@ pub struct Patience {
 /// Everything the front needs; one for the process.
 pub struct Front {
     pub router: Router,
-    pub auth: Auth,
+    pub app: App,
     pub log: AccessLog,
     pub meters: ServerMeters,
     pub cors: Cors,
@@ -72,7 +74,10 @@ impl Front {
         }
         let response = match self.cors.preflight(request.method(), request.headers()) {
             Some(response) => response,
-            None => self.routed(&trail, request).await,
+            None => match repeats::answer(&self.app, &trail, &request).await {
+                Some(response) => response,
+                None => self.routed(&trail, request).await,
+            },
         };
         Ok(self.finish(&trail, origin, response))
     }
@@ -143,7 +148,7 @@ impl Front {
     /// `RateLimit` of the caller's key or workspace, whichever has less left, and `RateLimit-Policy` of both.
     fn rate(&self, trail: &Trail, headers: &mut HeaderMap) {
         let Some(caller) = trail.caller() else { return };
-        let state = trail.rate().unwrap_or_else(|| self.auth.rate_state(caller, Instant::now()));
+        let state = trail.rate().unwrap_or_else(|| self.app.auth.rate_state(caller, Instant::now()));
         headers.insert(RATELIMIT_POLICY, self.policy.clone());
         if let Some(value) = rate_value(state) {
             headers.insert(RATELIMIT, value);
@@ -157,7 +162,7 @@ impl Front {
         meters.count(status, took);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bytes = response.body().size_hint().exact();
-        self.log.push(Record { trail: Arc::clone(trail), at: Utc::now(), status, bytes, micros });
+        self.log.push(&Record { trail, at: Utc::now(), status, bytes, micros });
     }
 }
 

@@ -26,7 +26,13 @@ const COUNTERS: &[(&str, &str)] = &[
     ("lakefront_source_rows_total", "Rows that landed in a source's tables"),
     ("lakefront_source_failures_total", "Turns of a source that failed"),
     ("lakefront_source_set_aside_total", "Files of a source that could not be read and were set aside"),
+    (
+        "lakefront_source_messages_set_aside_total",
+        "Messages of a stream that are no events and were set aside",
+    ),
+    ("lakefront_source_repeated_total", "Events of a topic whose id was in the table already"),
     ("lakefront_model_failures_total", "Runs of a model that failed"),
+    ("lakefront_upkeep_failures_total", "Rounds of a table's upkeep that failed"),
 ];
 const GAUGES: &[(&str, &str)] = &[
     ("lakefront_connections", "Open connections"),

@@ -66,6 +66,11 @@ pub async fn unfinished(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether somebody is at such work, or was.
+pub async fn is_unfinished(store: &Store) -> anyhow::Result<bool> {
+    Ok(store.catalog.jobs().open_of(REBUILD).await?.iter().any(Request::is_unfinished))
+}
+
 /// All handlers of customers' jobs.
 pub fn handlers(engine: &Engine, uploads: &Uploads, materialise: Materialise) -> Vec<Arc<dyn Handler>> {
     vec![Arc::new(SqlJobs(engine.clone())), Arc::new(uploads.clone()), Arc::new(materialise)]

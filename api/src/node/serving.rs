@@ -32,6 +32,7 @@ use crate::middleware::cors::Cors;
 use crate::middleware::front::{Front, Patience};
 use crate::middleware::listener::{self, Door, Limits};
 use crate::middleware::meters::{self, ServerMeters};
+use crate::repeats::Repeats;
 use crate::router;
 use crate::state::{self, App, Parts};
 
@@ -79,12 +80,13 @@ impl Node {
             uploads,
             arrivals: store.arrivals.clone(),
             table,
+            repeats: Repeats::default(),
             limits: state::Limits { body_bytes: config.server.body_bytes },
             metrics,
             openapi: Bytes::from(document::text(&document)?),
             readiness: state::Readiness::default(),
         });
-        let front = Arc::new(front(config, &store, router.with_state(app.clone()))?);
+        let front = Arc::new(front(config, app.clone(), router.with_state(app.clone()))?);
         let stop = CancellationToken::new();
         let mut tasks = upkeep::start(&store, recovery, &stop);
         tasks.spawn(held(upkeep::alerts(&store, &config.alerts, &stop)?));
@@ -101,7 +103,15 @@ impl Node {
 
     /// Catches up with what the sources left, warms the regions, and says that it is ready.
     pub async fn ready(&mut self, sources: bool) -> anyhow::Result<()> {
-        jobs::unfinished(&self.store).await.context("a rebuild that was cut short")?;
+        // Whoever rebuilds looks for servers when it has begun, and a server for a rebuild when it can be seen.
+        loop {
+            jobs::unfinished(&self.store).await.context("a rebuild that was cut short")?;
+            self.store.arrivals.serve().await.context("the other nodes")?;
+            if !jobs::is_unfinished(&self.store).await.context("a rebuild")? {
+                break;
+            }
+            self.store.arrivals.leave().await;
+        }
         self.store.arrivals.catch_up(Utc::now()).await.context("sources: catch up")?;
         if let Err(error) = self.app.engine.warm().await {
             tracing::warn!(%error, "the region tables could not be read ahead");
@@ -136,6 +146,7 @@ impl Node {
         if let Some(pipelines) = self.pipelines {
             pipelines.stop().await;
         }
+        self.store.arrivals.leave().await;
         self.front.log.flush();
         if let Err(error) = self.app.auth.close().await {
             tracing::warn!(%error, "when keys were last used could not be noted");
@@ -162,11 +173,12 @@ async fn signalled() {
     }
 }
 
-fn front(config: &Config, store: &Store, router: axum::Router) -> anyhow::Result<Front> {
+fn front(config: &Config, app: App, router: axum::Router) -> anyhow::Result<Front> {
     let server = &config.server;
+    let policy = policies(&app.auth)?;
     Ok(Front {
         router,
-        auth: store.ground.auth.clone(),
+        app,
         log: AccessLog::start(config.log.access),
         meters: ServerMeters::new(),
         cors: Cors::new(&server.cors_origins).context("server.cors_origins")?,
@@ -176,7 +188,7 @@ fn front(config: &Config, store: &Store, router: axum::Router) -> anyhow::Result
             idle: Duration::from_millis(server.body_idle_timeout_ms),
         },
         proxies: server.trusted_proxies.clone(),
-        policy: policies(&store.ground.auth)?,
+        policy,
     })
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 pub use dataset::{Column, Dataset, columns};
 pub use job::Job;
-pub use table::TableBody;
+pub use table::{RunOfModel, TableBody};
 
 /// Whether a list is all of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -11,15 +11,19 @@ pub mod summaries;
 pub mod summary;
 pub mod weather;
 
+use arc_swap::ArcSwap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use engine::regions::RegionQuery;
+use engine::cache::Tag;
+use engine::regions::{Lasting, RegionQuery};
 use engine::{Answer, Format, QueryError};
+use http::Uri;
 use identity::RegionId;
 
 use crate::caching;
 use crate::extract::{Accepted, Caller, Read};
 use crate::problem::{Kind, Problem};
+use crate::repeats::Asked;
 use crate::state::App;
 
 /// Answers a region question: 304 and hits without a query, else by the engine.
@@ -31,25 +35,41 @@ async fn answer(
     format: Format,
 ) -> Result<Response, Problem> {
     let now = Utc::now();
-    if let Some(tag) = app.engine.tag(&query, format, &caller.principal, now) {
-        if caching::has(accepted, &tag.etag) {
-            return Ok(caching::not_modified(accepted, &tag.etag));
-        }
-        if let Some(page) = app.engine.cached(&tag) {
-            return Ok(finish(caller, accepted, Answer { page, hit: true }).await);
-        }
+    let tag = app.engine.tag(&query, format, &caller.principal, now);
+    if let Some(tag) = tag
+        && let Some(response) = known(app, &caller.trail.uri, accepted, &tag).await
+    {
+        learn(app, caller, query, (format, accepted.bom), tag);
+        return Ok(response);
     }
     let answer = app.engine.regions(&caller.principal, query, format, now).await?;
     if caching::has(accepted, &answer.page.etag) {
         return Ok(caching::not_modified(accepted, &answer.page.etag));
     }
-    Ok(finish(caller, accepted, answer).await)
+    Ok(finish(&caller.trail.uri, accepted, answer).await)
 }
 
-async fn finish(caller: &Caller<Read>, accepted: &Accepted, answer: Answer) -> Response {
+/// The answer of this tag where the caller has it already or it is in memory.
+pub async fn known(app: &App, uri: &Uri, accepted: &Accepted, tag: &Tag) -> Option<Response> {
+    if caching::has(accepted, &tag.etag) {
+        return Some(caching::not_modified(accepted, &tag.etag));
+    }
+    let page = app.engine.cached(tag)?;
+    Some(finish(uri, accepted, Answer { page, hit: true }).await)
+}
+
+/// Keeps a question that came again, for those who ask it in the same words.
+fn learn(app: &App, caller: &Caller<Read>, query: RegionQuery, (format, bom): (Format, bool), tag: Lasting) {
+    if let (Some(words), Some(entry)) = (caller.words.clone(), caller.trail.route()) {
+        let (policy, tag) = (caller.principal.policy.clone(), ArcSwap::from_pointee(tag));
+        app.repeats.learn(Asked { words, policy, entry, query, format, bom, tag });
+    }
+}
+
+async fn finish(uri: &Uri, accepted: &Accepted, answer: Answer) -> Response {
     let mut response = caching::page(accepted, &answer).await;
     if let Some(next) = &answer.page.facts.next {
-        caching::link_next(&mut response, &caller.trail.uri, next);
+        caching::link_next(&mut response, uri, next);
     }
     response
 }

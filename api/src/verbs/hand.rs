@@ -13,7 +13,7 @@ use anyhow::Context;
 use catalog::{Catalog, Job, Jobs, Status};
 use chrono::Utc;
 use ingest::jobs::{Pipelines, Request, Runner};
-use ingest::sources::Progress;
+use ingest::sources::{Progress, is_led, is_served};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -33,23 +33,27 @@ pub fn over(config: &Config, request: &Request, key: Option<String>) -> anyhow::
     let lakefile = Store::lakefile(&config)?;
     same_lake(&config.lake.state, &lakefile.name)?;
     if request.needs_the_lake_alone() && hold::take_folders(&config)?.is_none() {
-        return Err(Transient(
-            "a server has the lake, and this work needs it alone: stop the server first".into(),
-        )
-        .into());
+        return Err(taken().into());
     }
     runtime(2)?.block_on(async {
         let ground = Ground::open(&config).await?;
         let catalog = Catalog::open(ground.db.clone(), catalog_settings(&config)).await.context("catalog")?;
+        if request.needs_the_lake_alone() && is_served(&catalog, Utc::now()).await.context("catalog")? {
+            return Err(taken().into());
+        }
         let bar = Bar::new();
         let ended = match ask(&catalog.jobs(), request, key).await {
-            Ok(job) => see_through(&config, &catalog.jobs(), job, &bar).await,
+            Ok(job) => see_through(&config, &catalog, job, &bar).await,
             Err(error) => Err(error),
         };
         bar.finish();
         ground.db.close().await;
         tell(&ended?)
     })
+}
+
+fn taken() -> Transient {
+    Transient("a server has the lake, and this work needs it alone: stop the server first".into())
 }
 
 /// The job of a request: the one of its key, queued anew where it had failed.
@@ -62,11 +66,14 @@ async fn ask(jobs: &Jobs, request: &Request, key: Option<String>) -> anyhow::Res
 }
 
 /// Waits for a job's end; where nobody has the folder, does it.
-async fn see_through(config: &Config, jobs: &Jobs, mut job: Job, bar: &Bar) -> anyhow::Result<Job> {
+async fn see_through(config: &Config, catalog: &Catalog, mut job: Job, bar: &Bar) -> anyhow::Result<Job> {
+    let jobs = &catalog.jobs();
     while !job.status.is_final() {
         show(&job, bar);
         match is_at_work(&job) {
             true => tokio::time::sleep(LOOK).await,
+            // Whichever node works at the sources takes it, wherever it is.
+            false if is_led(catalog, Utc::now()).await.context("catalog")? => tokio::time::sleep(LOOK).await,
             false => match hold::take_folders(config)? {
                 Some(_locks) => do_it(config, jobs, &job, bar).await?,
                 None => tokio::time::sleep(LOOK).await,
@@ -93,6 +100,7 @@ async fn do_it(config: &Config, jobs: &Jobs, job: &Job, bar: &Bar) -> anyhow::Re
         done = working => done?,
         never = follow(jobs, job, bar) => never,
     };
+    store.arrivals.leave().await;
     store.ground.db.close().await;
     if !done {
         // Another process is at it, or at one that must not run beside it.

@@ -61,7 +61,10 @@ fn words(health: &Health) -> String {
         health.tables.iter().map(table_line),
     );
     text += "\n\n";
-    text += &aligned(["source", "failures", "", "", "last well", ""], health.sources.iter().map(source_line));
+    text += &aligned(
+        ["source", "failures", "set aside", "", "last well", ""],
+        health.sources.iter().map(source_line),
+    );
     text += "\n";
     let late = health.tables.iter().filter(|table| table.why.is_some());
     let late = late.map(|table| (table.table.to_string(), &table.why, &table.todo));
@@ -71,6 +74,10 @@ fn words(health: &Health) -> String {
     {
         let told = |text: &Option<String>| text.clone().unwrap_or_default();
         text += &format!("\n{name}: {}\n  -> {}\n", told(why), told(todo));
+    }
+    for aside in &health.set_aside {
+        text +=
+            &format!("\nset aside: {} of {}: {}\n  -> {}\n", aside.file, aside.source, aside.why, aside.todo);
     }
     for letter in &health.dead_letters {
         let error = letter.error.as_deref().unwrap_or_default();
@@ -94,14 +101,16 @@ fn table_line(table: &TableHealth) -> Line {
 
 /// What is wrong with a table; empty for one in order.
 fn wrong(table: &TableHealth) -> String {
-    let wrong = [(table.overdue, "overdue"), (table.failing, "failing")];
+    let wrong =
+        [(table.overdue, "overdue"), (table.failing, "failing"), (table.upkeep.is_some(), "upkeep fails")];
     wrong.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 fn source_line(source: &SourceHealth) -> Line {
     let well = source.succeeded_at.map_or_else(|| "-".to_owned(), instant);
     let state = if source.well { String::new() } else { "failing".to_owned() };
-    [source.source.clone(), source.failures.to_string(), String::new(), String::new(), well, state]
+    let aside = source.set_aside.to_string();
+    [source.source.clone(), source.failures.to_string(), aside, String::new(), well, state]
 }
 
 fn instant(at: DateTime<Utc>) -> String {

@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 database::row! {
-    struct Row {
+    pub(crate) struct Row {
         source: String,
         n: i64,
         position: Json<Value>,
@@ -54,10 +54,12 @@ macro_rules! batch_columns {
     };
 }
 
+pub(crate) use batch_columns;
+
 /// The batches of all sources; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Batches {
-    db: Db,
+    pub(crate) db: Db,
 }
 
 impl Batches {

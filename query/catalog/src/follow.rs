@@ -41,6 +41,11 @@ impl Catalog {
         Moment::new(self.platform.load_full())
     }
 
+    /// The tick of [`Catalog::moment`], without making one.
+    pub fn tick(&self) -> i64 {
+        self.platform.load().ticks
+    }
+
     /// Reads what other nodes changed since the last reading. Errors: [`Error::Database`].
     pub async fn refresh(&self) -> Result<(), Error> {
         let _one_at_a_time = self.refreshing.lock().await;

@@ -17,9 +17,11 @@ mod follow;
 mod idempotency;
 mod intents;
 mod jobs;
+mod leases;
 mod model_runs;
 mod names;
 mod owner;
+mod partitions;
 mod pin;
 mod platform;
 mod publish;
@@ -49,9 +51,11 @@ pub use error::Error;
 pub use idempotency::{Begin, Idempotency, Keyed};
 pub use intents::{Intent, IntentKind, NewIntent};
 pub use jobs::{Beat, Job, Jobs, NewJob, Outcome, Run, Status};
+pub use leases::{Lease, Leases};
 pub use model_runs::ModelRun;
 pub use names::{NewTable, Patch};
 pub use owner::Owner;
+pub use partitions::{After, Days, Partition};
 pub use platform::{Moment, Platform, Stamp};
 pub use publish::{Answer, BatchMark, JobOutcome, Publish, Touched};
 pub use register::NewPlatformTable;
@@ -126,6 +130,11 @@ impl Catalog {
         &self.config.owner
     }
 
+    /// How long an alert is remembered at least, so that the same cause raises no second one.
+    pub fn alert_memory(&self) -> TimeDelta {
+        self.config.job_history
+    }
+
     /// Long work.
     pub fn jobs(&self) -> Jobs {
         self.jobs.clone()
@@ -154,6 +163,11 @@ impl Catalog {
     /// Whom to tell of what.
     pub fn alerts(&self) -> Alerts {
         Alerts::new(self.db.clone())
+    }
+
+    /// What one process at a time may do.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.db.clone(), self.owner().clone())
     }
 
     /// What is known of the files of each source.

@@ -115,6 +115,11 @@ impl Moment {
         Self { at }
     }
 
+    /// The tick of the clock it was read at: moments of one tick are equal.
+    pub fn tick(&self) -> i64 {
+        self.at.ticks
+    }
+
     /// The table of that full name; its version is `None` before the first commit.
     pub fn table(&self, name: &TableName) -> Option<Arc<Table>> {
         self.table_ref(name).cloned()

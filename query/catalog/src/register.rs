@@ -25,6 +25,8 @@ pub struct NewPlatformTable {
     pub upstream: Vec<TableName>,
     /// How old its newest commit may be, in seconds.
     pub promise_secs: Option<i64>,
+    /// Whether columns that came later, and are not declared, stay.
+    pub widens: bool,
 }
 
 impl NewPlatformTable {
@@ -39,7 +41,18 @@ impl NewPlatformTable {
             description: None,
             upstream: Vec::new(),
             promise_secs: None,
+            widens: false,
         }
+    }
+
+    /// The same with the columns that the table has come to have.
+    fn with_columns_of(mut self, known: Option<&Arc<Table>>) -> Self {
+        if let Some(known) = known.filter(|_| self.widens) {
+            let more = known.columns.iter().filter(|c| !self.columns.iter().any(|own| own.name == c.name));
+            let more: Vec<Column> = more.cloned().collect();
+            self.columns.extend(more);
+        }
+        self
     }
 
     fn is(&self, table: &Table) -> bool {
@@ -74,7 +87,9 @@ impl Catalog {
         new: NewPlatformTable,
         now: DateTime<Utc>,
     ) -> Result<Arc<Table>, Error> {
-        if let Some(known) = self.moment().table(&new.name).filter(|known| new.is(known)) {
+        let known = self.moment().table(&new.name);
+        let new = new.with_columns_of(known.as_ref());
+        if let Some(known) = known.filter(|known| new.is(known)) {
             return Ok(known);
         }
         let declared = new.into_table(now);
@@ -136,6 +151,27 @@ mod tests {
             let changed = node.register_platform(new, minute(3)).await.unwrap();
             assert_eq!((changed.id, changed.version, changed.revision), (first.id, Some(1), 2));
             assert_eq!(node.moment().table(&first.name).unwrap(), changed);
+        }
+    }
+
+    #[tokio::test]
+    async fn columns_that_came_later_stay_where_the_table_widens() {
+        for node in each().await {
+            for (widens, expected) in [(true, 2), (false, 1)] {
+                let name = if widens { "source_a.wide" } else { "source_a.narrow" };
+                let mut new = NewPlatformTable::new(table(name), format!("curated/{name}"));
+                (new.columns, new.widens) = (vec![Column::new("region_id", "text")], widens);
+                let first = node.register_platform(new.clone(), minute(0)).await.unwrap();
+                let columns = [first.columns.clone(), vec![Column::new("shops", "bigint")]].concat();
+                let intent = crate::testing::intend(&node, &first, minute(1)).await;
+                let wider = crate::Publish {
+                    columns: Some(columns),
+                    ..crate::Publish::new(intent, first.id, 1, minute(1))
+                };
+                node.publish(wider).await.unwrap();
+                let again = node.again("other").await.register_platform(new, minute(2)).await.unwrap();
+                assert_eq!(again.columns.len(), expected);
+            }
         }
     }
 

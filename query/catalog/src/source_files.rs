@@ -1,5 +1,7 @@
 //! What is known of each file of a source: its state when it was taken, its content, and why it was set aside.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use database::{Db, Run as _, instant, on, reading};
 
@@ -85,12 +87,21 @@ impl SourceFiles {
         Ok(rows.into_iter().map(SourceFile::from).collect())
     }
 
-    /// The files of a source that were set aside, the newest first. Errors: [`Error::Database`].
-    pub async fn set_aside(&self, source: &str) -> Result<Vec<SourceFile>, Error> {
+    /// The files of a source that are set aside, the newest first. Errors: [`Error::Database`].
+    pub async fn set_aside(&self, source: &str, limit: i64) -> Result<Vec<SourceFile>, Error> {
         const ASIDE: &str = "SELECT name, size, modified_ms, tag, sha256, refused, n, came_at
-             FROM source_files WHERE source = $1 AND refused IS NOT NULL ORDER BY came_at DESC, name";
-        let rows: Vec<Row> = reading!(self.db, |pool| sqlx::query_as(ASIDE).bind(source).fetch_all(pool))?;
+             FROM source_files WHERE source = $1 AND refused IS NOT NULL ORDER BY came_at DESC, name LIMIT $2";
+        let rows: Vec<Row> =
+            reading!(self.db, |pool| sqlx::query_as(ASIDE).bind(source).bind(limit).fetch_all(pool))?;
         Ok(rows.into_iter().map(SourceFile::from).collect())
+    }
+
+    /// How many files of each source are set aside; a source without any is not among them. Errors: [`Error::Database`].
+    pub async fn count_set_aside(&self) -> Result<BTreeMap<String, i64>, Error> {
+        const COUNT: &str =
+            "SELECT source, COUNT(*) FROM source_files WHERE refused IS NOT NULL GROUP BY source";
+        let rows: Vec<(String, i64)> = reading!(self.db, |pool| sqlx::query_as(COUNT).fetch_all(pool))?;
+        Ok(rows.into_iter().collect())
     }
 }
 
@@ -121,7 +132,10 @@ mod tests {
                 files.note("s", &known).await.unwrap();
             }
             assert_eq!(files.of("s").await.unwrap(), [file("a", "two", 3), file("b", "bad", 2)]);
-            assert_eq!(files.set_aside("s").await.unwrap(), [file("b", "bad", 2)]);
+            assert_eq!(files.set_aside("s", 9).await.unwrap(), [file("b", "bad", 2)]);
+            files.note("s", &file("c", "bad", 4)).await.unwrap();
+            assert_eq!(files.set_aside("s", 1).await.unwrap(), [file("c", "bad", 4)]);
+            assert_eq!(files.count_set_aside().await.unwrap(), BTreeMap::from([("s".to_owned(), 2)]));
             assert!(files.of("t").await.unwrap().is_empty());
         }
     }

@@ -103,19 +103,24 @@ impl Catalog {
         Ok(on!(self.db, |pool| sqlx::query(FORGET).run(pool))?)
     }
 
-    /// Frees at once what dead processes of this node held: leases of jobs and keys of requests under way.
+    /// Frees at once what dead processes of this node held: leases of jobs and keys of requests under way. Their other leases
+    /// are this one's.
     /// For the start of a server; never for a verb that runs beside one. Errors: [`Error::Database`].
     pub async fn restart(&self, now: DateTime<Utc>) -> Result<(), Error> {
         const JOBS: &str = "UPDATE jobs SET lease_until = $1 WHERE status = 'running' AND lease_until > $1
              AND lease_owner <> $2 AND substr(lease_owner, 1, $3) = $4";
         const REQUESTS: &str = "DELETE FROM idempotency WHERE response IS NULL
              AND lease_owner <> $1 AND substr(lease_owner, 1, $2) = $3";
+        // Taken over and not freed: nobody else comes in between.
+        const LEASES: &str = "UPDATE leases SET owner = $1 WHERE owner <> $1 AND substr(owner, 1, $2) = $3";
         let (me, prefix) = (self.owner().to_string(), self.owner().prefix());
         let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
         // A moment back, as a lease ends only when its last instant is past.
         let past = instant(now - TimeDelta::milliseconds(1));
         on!(self.db, |pool| sqlx::query(JOBS).bind(past).bind(&me).bind(length).bind(&prefix).run(pool))?;
-        on!(self.db, |pool| sqlx::query(REQUESTS).bind(&me).bind(length).bind(&prefix).run(pool))?;
+        for sql in [REQUESTS, LEASES] {
+            on!(self.db, |pool| sqlx::query(sql).bind(&me).bind(length).bind(&prefix).run(pool))?;
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use worker::Pool;
 
 use crate::cache::{Cache, Shared, Tag};
 use crate::cursor::Seal;
-use crate::regions::{Asked, RegionQuery, Regions};
+use crate::regions::{Asked, Lasting, RegionQuery, Regions};
 use crate::rows::{RowsAnswer, RowsRequest};
 use crate::sql::{Described, Expanded, Sql, SqlAnswer, SqlLimits, SqlRequest};
 use crate::{Answer, Format, Page, QueryError};
@@ -102,8 +102,13 @@ impl Engine {
         format: Format,
         principal: &Principal,
         now: DateTime<Utc>,
-    ) -> Option<Tag> {
+    ) -> Option<Lasting> {
         self.regions.tag(query, Asked { format, policy: &principal.policy, now })
+    }
+
+    /// Whether a tag is still that of its question: two comparisons.
+    pub fn lasts(&self, tag: &Lasting, now: DateTime<Utc>) -> bool {
+        self.regions.lasts(tag, now)
     }
 
     /// A page that is there already.

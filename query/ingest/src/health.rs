@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalog::{Alert, Catalog, Schedule, SourceState, Table};
+use catalog::{Alert, Catalog, Schedule, SourceFile, SourceState, Table};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use identity::TableName;
 use serde::Serialize;
@@ -23,6 +23,8 @@ const FAILURES: i64 = 3;
 const NEWS: TimeDelta = TimeDelta::days(1);
 /// Dead letters that are shown.
 const LETTERS: i64 = 100;
+/// Files set aside that are shown of a source.
+const FILES: i64 = 20;
 
 /// The state of a lake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +34,8 @@ pub struct Health {
     pub sources: Vec<SourceHealth>,
     pub tables: Vec<TableHealth>,
     pub schedules: Vec<ScheduleHealth>,
+    /// Files that are set aside, the newest of each source; how many there are, its source tells.
+    pub set_aside: Vec<Aside>,
     /// Alerts that could not be told, newest first.
     pub dead_letters: Vec<Letter>,
 }
@@ -49,6 +53,8 @@ pub struct SourceHealth {
     pub error: Option<String>,
     /// When it is asked again.
     pub next_at: Option<DateTime<Utc>>,
+    /// Files that are set aside.
+    pub set_aside: i64,
     pub why: Option<String>,
     pub todo: Option<String>,
 }
@@ -64,8 +70,22 @@ pub struct TableHealth {
     pub overdue: bool,
     /// Its model failed: it keeps the version it had.
     pub failing: bool,
+    /// Why its upkeep (compaction, checkpoint, vacuum) failed the last time; `None` when it went well.
+    pub upkeep: Option<String>,
     pub why: Option<String>,
     pub todo: Option<String>,
+}
+
+/// One file that is set aside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Aside {
+    pub source: String,
+    /// The batch it came with.
+    pub batch: i64,
+    pub file: String,
+    pub came_at: DateTime<Utc>,
+    pub why: String,
+    pub todo: String,
 }
 
 /// One schedule.
@@ -98,16 +118,23 @@ pub struct Facts {
     pub states: Vec<SourceState>,
     pub schedules: Vec<Schedule>,
     pub dead: Vec<Alert>,
+    /// How many files of each source are set aside, and the newest of them.
+    pub aside: BTreeMap<String, (i64, Vec<SourceFile>)>,
+    /// Why the models of failing tables fail.
+    pub failures: BTreeMap<TableName, String>,
 }
 
 impl Facts {
     /// Reads them. Errors: the catalog's.
     pub async fn read(catalog: &Catalog) -> Result<Self, catalog::Error> {
+        let tables = catalog.moment().platform_tables();
         Ok(Self {
-            tables: catalog.moment().platform_tables(),
             states: catalog.source_states().all().await?,
             schedules: catalog.schedules().all().await?,
             dead: catalog.alerts().dead(LETTERS).await?,
+            aside: aside(catalog).await?,
+            failures: failures(catalog, &tables).await?,
+            tables,
         })
     }
 
@@ -115,19 +142,29 @@ impl Facts {
     pub fn assess(&self, lakefile: &Lakefile, now: DateTime<Utc>) -> Health {
         let states: BTreeMap<&str, &SourceState> =
             self.states.iter().map(|state| (state.source.as_str(), state)).collect();
-        let sources: Vec<SourceHealth> = lakefile
-            .parts()
-            .iter()
-            .map(|name| source(name, states.get(name.as_str()).copied(), self.next(name)))
-            .collect();
-        let tables: Vec<TableHealth> =
-            self.tables.iter().map(|table| self.table(lakefile, table, &sources, now)).collect();
+        let one = |name: &String| SourceHealth {
+            set_aside: self.aside.get(name).map_or(0, |(count, _)| *count),
+            ..source(name, states.get(name.as_str()).copied(), self.next(name))
+        };
+        let sources: Vec<SourceHealth> = lakefile.parts().iter().map(one).collect();
+        let kept = |table: &Table| states.get(upkeep_of(&table.name).as_str()).copied();
+        let one = |table: &Arc<Table>| self.table(lakefile, table, &sources, now).kept(kept(table));
+        let tables: Vec<TableHealth> = self.tables.iter().map(one).collect();
+        let spoilt = |table: &Arc<Table>| kept(table).is_some_and(|state| state.failures >= FAILURES);
         let told = !self.dead.iter().any(|alert| now - alert.raised_at < NEWS);
         Health {
-            well: told && sources.iter().all(|s| s.well) && tables.iter().all(|t| !t.overdue && !t.failing),
+            well: told
+                && sources.iter().all(|s| s.well)
+                && tables.iter().all(|t| !t.overdue && !t.failing)
+                && !self.tables.iter().any(spoilt),
             sources,
             tables,
             schedules: self.schedules.iter().map(schedule).collect(),
+            set_aside: self
+                .aside
+                .iter()
+                .flat_map(|(name, (_, files))| files.iter().map(|f| set_aside(name, f)))
+                .collect(),
             dead_letters: self.dead.iter().map(letter).collect(),
         }
     }
@@ -149,7 +186,7 @@ impl Facts {
         let overdue = table.overdue(now);
         let failing = table.failing();
         let (why, todo) = match (failing, overdue) {
-            (true, _) => refused(table),
+            (true, _) => refused(table, self.failures.get(&table.name)),
             (false, true) => self.reason(lakefile, table, sources, now),
             (false, false) => (None, None),
         };
@@ -161,6 +198,7 @@ impl Facts {
             updated_at: table.updated_at,
             overdue,
             failing,
+            upkeep: None,
             why,
             todo,
         }
@@ -197,9 +235,65 @@ impl Facts {
     }
 }
 
+impl TableHealth {
+    /// The same with how its last upkeep ended.
+    fn kept(mut self, state: Option<&SourceState>) -> Self {
+        let Some(state) = state.filter(|state| state.failures > 0) else { return self };
+        let error = state.error.as_deref().unwrap_or("it is not said why");
+        self.upkeep = Some(format!("its upkeep failed {} times in a row: {error}", state.failures));
+        if self.why.is_none() {
+            self.why = self.upkeep.clone();
+            self.todo = Some("mend what the error names, then `lakefront run maintenance`".to_owned());
+        }
+        self
+    }
+}
+
+/// Under which name the upkeep of a table has its state among those of the sources, whose names have no colon.
+pub(crate) fn upkeep_of(table: &TableName) -> String {
+    format!("upkeep:{table}")
+}
+
+async fn aside(catalog: &Catalog) -> Result<BTreeMap<String, (i64, Vec<SourceFile>)>, catalog::Error> {
+    let mut aside = BTreeMap::new();
+    for (source, count) in catalog.source_files().count_set_aside().await? {
+        let files = catalog.source_files().set_aside(&source, FILES).await?;
+        aside.insert(source, (count, files));
+    }
+    Ok(aside)
+}
+
+async fn failures(
+    catalog: &Catalog,
+    tables: &[Arc<Table>],
+) -> Result<BTreeMap<TableName, String>, catalog::Error> {
+    let mut failures = BTreeMap::new();
+    for table in tables.iter().filter(|table| table.failing()) {
+        let failure = catalog.model_run(table.id).await?.and_then(|run| run.failure);
+        failures.extend(failure.map(|failure| (table.name.clone(), failure)));
+    }
+    Ok(failures)
+}
+
+fn set_aside(source: &str, file: &SourceFile) -> Aside {
+    Aside {
+        source: source.to_owned(),
+        batch: file.n,
+        file: file.name.clone(),
+        came_at: file.came_at,
+        why: file.refused.clone().unwrap_or_default(),
+        todo: format!(
+            "have it sent again as the table declares it, under the same name; or say `drift = \"widen\"` in [sources.{source}]"
+        ),
+    }
+}
+
 /// Why a table keeps the version it has, and what to do.
-fn refused(table: &Table) -> (Option<String>, Option<String>) {
-    let why = "its model fails: the statement, or a test of its rows".to_string();
+fn refused(table: &Table, failure: Option<&String>) -> (Option<String>, Option<String>) {
+    let why = match failure {
+        Some(failure) => format!("its model fails: {failure}"),
+        None => "its model fails: the statement, or a test of its rows".to_string(),
+    };
     let name = &table.name;
     let todo = format!(
         "`GET /v1/tables/{}/{}` names the test; mend it, then `lakefront run {name}`",
@@ -218,6 +312,7 @@ fn source(name: &str, state: Option<&SourceState>, planned: Option<DateTime<Utc>
         failures,
         error: state.and_then(|state| state.error.clone()),
         next_at: planned.or_else(|| state.and_then(|state| state.next_at)),
+        set_aside: 0,
         why: None,
         todo: None,
     };

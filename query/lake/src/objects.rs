@@ -100,9 +100,16 @@ impl Objects {
         Ok(self.store.objects.get_range(&Path::from(path), range).await?)
     }
 
-    /// The object in pieces, as they come.
+    /// The object in pieces, each a call of its own with its own time: a long one takes longer than one call may.
+    /// Errors: [`Error::NotFound`].
     pub async fn get_stream(&self, path: &str) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-        Ok(self.store.objects.get(&Path::from(path)).await?.into_stream().map_err(Error::from).boxed())
+        let (objects, path) = (Arc::clone(&self.store.objects), Path::from(path));
+        let (size, piece) = (objects.head(&path).await?.size, self.store.part_bytes as u64);
+        let read = move |at: u64| {
+            let (objects, path) = (Arc::clone(&objects), path.clone());
+            async move { Ok(objects.get_range(&path, at..size.min(at + piece)).await?) }
+        };
+        Ok(stream::iter((0..size).step_by(self.store.part_bytes)).then(read).boxed())
     }
 
     pub async fn head(&self, path: &str) -> Result<Option<ObjectInfo>, Error> {
@@ -259,6 +266,8 @@ mod tests {
                 let read = objects.get("raw/x/f.csv").await.unwrap();
                 assert_eq!(put, objects.put("raw/copy", read.clone()).await.unwrap());
                 assert_eq!(put.size, read.len() as u64);
+                let pieces = objects.get_stream("raw/x/f.csv").await.unwrap();
+                assert_eq!(pieces.try_collect::<Vec<_>>().await.unwrap().concat(), read);
             }
             assert_eq!(objects.get_range("raw/x/f.csv", 299_999..300_001).await.unwrap(), [0_u8, 1][..]);
             assert_eq!(objects.list("raw").await.unwrap().len(), 2);

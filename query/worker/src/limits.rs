@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// - `file_bytes`: the largest single file in the scratch folder (10 GiB).
 /// - `open_files`: file descriptors (256).
 /// - `threads`: threads that run a task (number of cores, 2 to 8).
-/// - `nice`: added niceness (10).
+/// - `nice`: niceness, from the start of the process (10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

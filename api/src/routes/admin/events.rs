@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
-use ingest::sources::{PushError, Unwritten};
+use ingest::sources::{NoticeError, Noticed, PushError, Unwritten};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,27 +43,50 @@ struct Event {
 enum Events {
     One(Event),
     Many(Vec<Event>),
+    Notification(Notification),
+}
+
+/// A store's word that objects are there, as S3 and those that speak like it send it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the source reads it; this type describes it")]
+struct Notification {
+    /// Each with an `eventName`; what is not `ObjectCreated:…` is ignored.
+    #[serde(rename = "Records")]
+    #[schema(value_type = Vec<Object>)]
+    records: Vec<serde_json::Value>,
 }
 
 /// What was taken.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub struct Accepted {
-    /// Events that are now on disk.
+    /// Events that are now on disk, or in the topic.
     #[schema(example = 1)]
     accepted: u64,
-    /// Events that were there already, by `event_id`.
+    /// Events that were there already, by `event_id`; 0 of a topic, where they are dropped when it is read.
     #[schema(example = 0)]
     duplicates: u64,
+    /// Records of a notification that are not about a new object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored: Option<u64>,
+    /// Why they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The run that looks at the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
 }
 
 /// Pushes events into a source
 ///
-/// One object, an array, or NDJSON; at most 10 MB. Answered when all are on disk; one bad event refuses them all.
+/// One object, an array, or NDJSON; at most 10 MB. Answered when all are on disk, or acknowledged by the brokers of the source's
+/// topic; one bad event refuses them all. After a 503 send them again: each counts once.
+/// A source of files takes the notification of a store (S3 event JSON) instead: it looks at once, by a run that is queued
+/// when this is answered.
 #[utoipa::path(post, path = "/v1/events/{source}", tag = "admin",
     params(("source" = String, Path, description = "Name of the source", example = "d")),
     request_body(content = Events, content_type = "application/json", description = "NDJSON is taken too",
         example = json!({"event_id": "e-1", "event_time": "2026-01-31T14:00:00Z", "region_id": "de-bayern", "price": 101.5, "interest": 47.0})),
-    responses((status = 202, body = One<Accepted>, description = "All are on disk")))]
+    responses((status = 202, body = One<Accepted>, description = "All are on disk, or in the topic")))]
 pub async fn push_events(
     caller: Caller<Admin>,
     State(app): State<App>,
@@ -73,10 +96,34 @@ pub async fn push_events(
 ) -> Result<Response, Problem> {
     caller.spend(&app, 1)?;
     let bytes = whole_body(&headers, body, BYTES).await?;
+    if app.arrivals.has_files(&source) {
+        let noticed = app.arrivals.noticed(&source, &bytes, Utc::now()).await.map_err(unheard)?;
+        return Ok(json(StatusCode::ACCEPTED, &One::new(Accepted::from(noticed))));
+    }
     let taken =
         app.arrivals.push(&source, &bytes, Utc::now()).await.map_err(|error| refused(&source, error))?;
-    let body = Accepted { accepted: taken.accepted, duplicates: taken.duplicates };
+    let body = Accepted { accepted: taken.accepted, duplicates: taken.duplicates, ..Accepted::default() };
     Ok(json(StatusCode::ACCEPTED, &One::new(body)))
+}
+
+impl From<Noticed> for Accepted {
+    fn from(noticed: Noticed) -> Self {
+        let note = "records that are not about a new object are ignored";
+        Self {
+            accepted: noticed.accepted,
+            duplicates: 0,
+            ignored: Some(noticed.ignored),
+            note: (noticed.ignored > 0).then(|| note.to_owned()),
+            job: noticed.job.map(|id| format!("/v1/jobs/{id}")),
+        }
+    }
+}
+
+fn unheard(error: NoticeError) -> Problem {
+    match error {
+        NoticeError::Unreadable(_) => Problem::because(Kind::InvalidBody, error.to_string()),
+        NoticeError::Catalog(error) => error.into(),
+    }
 }
 
 fn refused(source: &str, error: PushError) -> Problem {
@@ -97,6 +144,9 @@ fn refused(source: &str, error: PushError) -> Problem {
             Problem::because(Kind::PayloadTooLarge, format!("a batch may have {BYTES} bytes"))
         }
         PushError::Unwritten(Unwritten::Full) => Problem::new(Kind::StorageFull).caused_by(error),
+        PushError::Unwritten(Unwritten::Unacknowledged) => {
+            Problem::new(Kind::LakeUnavailable).caused_by(error).retry_after(2)
+        }
         PushError::Unwritten(Unwritten::Failed) => Problem::new(Kind::LakeUnavailable).caused_by(error),
     }
 }

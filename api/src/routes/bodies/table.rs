@@ -66,6 +66,12 @@ pub struct TableBody {
     /// The last run of the model behind it; null for a table without a model, and before the first.
     #[schema(required = true)]
     pub run: Option<RunOfModel>,
+    /// Where its days are listed with the writes and raw files that made them; null for a customer's own table.
+    #[schema(required = true, example = "/v1/tables/weather/daily/partitions")]
+    pub partitions: Option<String>,
+    /// Where freshness, tests, size by day and the state of its sources stand; null likewise.
+    #[schema(required = true, example = "/v1/tables/weather/daily/quality")]
+    pub quality: Option<String>,
     /// Tables it is made from.
     #[schema(example = json!(["weather.hourly"]))]
     pub upstream: Vec<String>,
@@ -94,6 +100,8 @@ impl TableBody {
             overdue: table.overdue(now),
             failing: table.failing(),
             run: None,
+            partitions: beside(table, "partitions"),
+            quality: beside(table, "quality"),
             upstream: table.upstream.iter().map(ToString::to_string).collect(),
             downstream,
             tests: if table.tests.is_null() { Value::Array(Vec::new()) } else { table.tests.clone() },
@@ -117,6 +125,12 @@ impl TableBody {
         });
         self
     }
+}
+
+/// The address of what is told of a platform table beside its rows.
+fn beside(table: &Table, what: &str) -> Option<String> {
+    let name = &table.name;
+    (table.kind == Kind::Platform).then(|| format!("/v1/tables/{}/{}/{what}", name.schema, name.table))
 }
 
 /// What the first broken test found. What an engine says of a failing statement is for the operator alone.

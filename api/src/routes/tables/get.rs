@@ -20,11 +20,7 @@ pub async fn get_table(
     State(app): State<App>,
     At(name): TableAt,
 ) -> Result<Response, Problem> {
-    let wanted = std::slice::from_ref(&name);
-    let mut found = app.catalog.pin(caller.workspace(), &caller.principal.slug, wanted).await?;
-    let Some(table) = found.pop().flatten() else {
-        return Err(app.engine.unknown_table(&caller.principal, &name).await.into());
-    };
+    let table = super::table(&app, &caller.principal, &name).await?;
     let downstream = super::downstream(&app, &caller.principal, &table).await?;
     let mut body = TableBody::new(&table, downstream, Utc::now());
     if table.kind == Kind::Platform {

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::intents::{Closing, close};
 use crate::sql::storable;
 use crate::table::{Column, Table, TableRow, table_columns};
-use crate::{Catalog, Error, Outcome};
+use crate::{Catalog, Days, Error, Outcome};
 
 /// Which regions' rows a commit changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub struct Publish {
     pub rejects: i64,
     pub rejected: Value,
     pub touched: Touched,
+    /// The days that it brings rows of; of a platform table alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
     pub batch: Option<BatchMark>,
     pub job: Option<JobOutcome>,
     pub answer: Option<Answer>,
@@ -97,6 +100,7 @@ impl Publish {
             rejects: 0,
             rejected: Value::Array(Vec::new()),
             touched: Touched::Everything,
+            days: None,
             batch: None,
             job: None,
             answer: None,
@@ -172,6 +176,9 @@ impl Catalog {
         }
         if let Some(batch) = &publish.batch {
             crate::batches::done(tx, batch, at).await?;
+        }
+        if before.is_platform() {
+            crate::partitions::note(tx, publish, at).await?;
         }
         if let Some(job) = &publish.job {
             crate::jobs::done(tx, job, at).await?;

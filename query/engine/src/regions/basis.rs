@@ -16,9 +16,13 @@ use crate::cache::{Tag, TagBuilder};
 use crate::cursor::Seal;
 use crate::{Format, QueryError};
 
+const HOUR_SECS: i64 = 3600;
+
 /// The grounds of one answer.
 pub(super) struct Basis {
     pub tag: Tag,
+    /// When time alone makes another tag of the same moment: a promise breaks, or cursors are made anew. Before it, not at it.
+    pub until: Option<DateTime<Utc>>,
     pub footings: Footings,
     pub moment: Moment,
     /// The regions of a summary or series, in the order of the answer.
@@ -82,18 +86,34 @@ struct Grounds<'a> {
     now: DateTime<Utc>,
     /// An answer about the past is never overdue.
     past: bool,
+    until: Option<DateTime<Utc>>,
     footings: Footings,
 }
 
 impl Grounds<'_> {
     fn regions(&mut self, name: &'static TableName, regions: &[RegionId]) {
         let footing = Footing::of_regions(name, regions.iter(), self.moment, self.at(), &mut self.tag);
+        self.rest_on(footing);
+    }
+
+    fn rest_on(&mut self, footing: Footing) {
+        if let Some(turns) = self.at().and_then(|now| footing.turns_overdue(now)) {
+            self.until_before(turns);
+        }
         self.footings.0.push(footing);
+    }
+
+    fn until_before(&mut self, end: DateTime<Utc>) {
+        self.until = Some(self.until.map_or(end, |until| until.min(end)));
     }
 
     /// An answer that holds a cursor is made anew each hour, so that no cursor is handed out when it is about to expire.
     fn cursors(&mut self) {
-        self.tag.number(self.now.timestamp() / 3600);
+        let hour = self.now.timestamp() / HOUR_SECS;
+        self.tag.number(hour);
+        if let Some(end) = DateTime::from_timestamp((hour + 1) * HOUR_SECS, 0) {
+            self.until_before(end);
+        }
     }
 
     fn at(&self) -> Option<DateTime<Utc>> {
@@ -102,7 +122,7 @@ impl Grounds<'_> {
 
     fn table(&mut self, name: &'static TableName) {
         let footing = Footing::of_table(name, self.moment, self.at(), &mut self.tag);
-        self.footings.0.push(footing);
+        self.rest_on(footing);
     }
 }
 
@@ -117,7 +137,7 @@ impl Basis {
     ) -> Result<Self, QueryError> {
         let tag = TagBuilder::new(&question(query)?, asked.policy, asked.format);
         let (now, past, footings) = (asked.now, query.as_of().is_some(), Footings::default());
-        let mut grounds = Grounds { tag, moment, directory, seal, now, past, footings };
+        let mut grounds = Grounds { tag, moment, directory, seal, now, past, until: None, footings };
         let (regions, next) = grounds.about(query)?;
         for region in &regions {
             directory.find(region)?;
@@ -142,6 +162,7 @@ impl Basis {
         }
         Ok(Self {
             tag: grounds.tag.finish(),
+            until: grounds.until,
             footings: grounds.footings,
             moment: moment.clone(),
             regions,

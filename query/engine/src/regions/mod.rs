@@ -11,6 +11,7 @@ mod basis;
 mod body;
 mod directory;
 mod forecast;
+mod lasting;
 mod list;
 mod measures;
 mod parse;
@@ -31,13 +32,14 @@ use catalog::{Catalog, Moment};
 use chrono::{DateTime, Utc};
 use lake::Lake;
 
+pub use lasting::Lasting;
 pub use list::REGIONS as LIST_ROWS;
 pub use parse::{WINDOW_DAYS, instant, limit};
 pub use request::{
     Bound, BoundingBox, Grain, ListRegions, Of, Pick, Point, RegionQuery, SeriesQuery, Window,
 };
 
-use crate::cache::{Cache, Tag, TagBuilder};
+use crate::cache::{Cache, TagBuilder};
 use crate::cursor::Seal;
 use crate::{Answer, Format, Page, QueryError};
 pub(crate) use basis::Asked;
@@ -74,7 +76,7 @@ impl Regions {
     }
 
     /// The tag of an answer from what is in memory; `None` where that does not do.
-    pub fn tag(&self, query: &RegionQuery, asked: Asked<'_>) -> Option<Tag> {
+    pub fn tag(&self, query: &RegionQuery, asked: Asked<'_>) -> Option<Lasting> {
         let moment = match query.as_of() {
             Some(at) => self.past.get(&at.timestamp_micros())?,
             None => self.catalog.moment(),
@@ -83,7 +85,15 @@ impl Regions {
             None => self.directories.known(&moment)?,
             Some(_) => return None,
         };
-        Basis::of(query, &moment, &directory, &self.seal, asked).ok().map(|basis| basis.tag)
+        let basis = Basis::of(query, &moment, &directory, &self.seal, asked).ok()?;
+        // Whether a moment of the past may still be asked for is found out each time.
+        let until = if query.as_of().is_some() { Some(asked.now) } else { basis.until };
+        Some(Lasting::new(basis.tag, moment.tick(), asked.now, until))
+    }
+
+    /// Whether a tag is still that of its question.
+    pub fn lasts(&self, tag: &Lasting, now: DateTime<Utc>) -> bool {
+        tag.lasts(self.catalog.tick(), now)
     }
 
     /// The answer, from `cache` or made on `runtime`.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use catalog::{Moment, Stamp, Table};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use identity::{RegionId, TableName};
 
 use crate::cache::TagBuilder;
@@ -73,6 +73,13 @@ impl Footing {
         let failing = now.is_some() && table.as_ref().is_some_and(|table| table.failing());
         tag.number(i64::from(overdue)).number(i64::from(failing));
         Self { name, table, stamp, overdue, failing }
+    }
+
+    /// When it becomes overdue unless a commit comes before; `None` where it is already, or never will be.
+    pub fn turns_overdue(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // It is overdue after that instant, not at it.
+        let turns = self.table.as_ref()?.overdue_at()?.checked_add_signed(TimeDelta::nanoseconds(1))?;
+        (turns > now).then_some(turns)
     }
 
     /// The table and the version of it to read; `None` where nothing was ever committed.

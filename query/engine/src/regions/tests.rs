@@ -276,7 +276,7 @@ async fn a_tag_changes_with_the_regions_rows_alone() {
     let scene = scene().await;
     let tag = |query: &RegionQuery, at| scene.regions.tag(query, asked(Format::Json, at));
     let rome = summary(ROME, 7);
-    assert_eq!(tag(&rome, now()), None, "the directory is not in memory yet");
+    assert!(tag(&rome, now()).is_none(), "the directory is not in memory yet");
     let first = scene.ask(rome.clone(), now()).await.unwrap();
     assert_eq!(tag(&rome, now()).unwrap().etag, first.page.etag);
     assert!(scene.ask(rome.clone(), now()).await.unwrap().hit);
@@ -289,12 +289,20 @@ async fn a_tag_changes_with_the_regions_rows_alone() {
         .await;
     assert_eq!(tag(&rome, now()).unwrap().etag, first.page.etag, "another region's rows");
 
+    let made = tag(&rome, now()).unwrap();
+    let halves = (0..60).map(|half| now() + TimeDelta::minutes(30 * half));
+    let (lasts, ended): (Vec<_>, Vec<_>) = halves.partition(|at| scene.regions.lasts(&made, *at));
+    assert!(!lasts.is_empty() && !ended.is_empty(), "{lasts:?} {ended:?}");
+    assert!(lasts.iter().all(|at| tag(&rome, *at).unwrap().etag == made.etag), "{lasts:?}");
+    assert_ne!(tag(&rome, ended[0]).unwrap().etag, made.etag, "it lasts as long as it may");
+
     let late = now() + TimeDelta::hours(30);
     let overdue = scene.ask(rome.clone(), late).await.unwrap();
     assert_ne!(overdue.page.etag, first.page.etag, "a promise broke without a commit");
     let body: Value = serde_json::from_slice(&overdue.page.body).unwrap();
     assert_eq!(body["meta"]["tables"][1]["overdue"], true);
 
+    assert!(scene.regions.lasts(&made, now()));
     let run = |failure: Option<&str>| ModelRun {
         table: daily.id,
         at: now(),
@@ -306,6 +314,7 @@ async fn a_tag_changes_with_the_regions_rows_alone() {
         retry_at: None,
     };
     scene.world.catalog.note_model_run(&run(Some("a test breaks"))).await.unwrap();
+    assert!(!scene.regions.lasts(&made, now()), "something moved in the catalog");
     let failing = scene.ask(rome.clone(), now()).await.unwrap();
     assert_ne!(failing.page.etag, first.page.etag, "a model failed without a commit");
     let body: Value = serde_json::from_slice(&failing.page.body).unwrap();

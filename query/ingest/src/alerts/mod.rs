@@ -9,7 +9,7 @@ mod sign;
 mod watch;
 mod webhook;
 
-use catalog::{Catalog, NewAlert, Table};
+use catalog::{Catalog, NewAlert, SourceFile, Table};
 use chrono::{DateTime, SecondsFormat, Utc};
 use identity::TableName;
 use serde_json::{Value, json};
@@ -63,14 +63,39 @@ impl Raised {
         }
     }
 
-    /// What came could not be used and was set aside.
-    pub fn set_aside(source: &str, what: &str, reason: &str) -> Self {
+    /// A file could not be used and was set aside; told once for each content of it.
+    pub fn set_aside(source: &str, file: &SourceFile) -> Self {
+        let SourceFile { name, sha256, size, n, .. } = file;
+        let reason = file.refused.as_deref().unwrap_or_default();
         Self {
             kind: "batch-set-aside",
             subject: source.to_string(),
-            cause: what.to_string(),
-            detail: format!("{what} of source {source} is set aside: {reason}"),
-            more: json!({"batch": what}),
+            cause: format!("{name}\n{sha256}\n{}", size.unwrap_or_default()),
+            detail: format!("the file `{name}` of source {source} is set aside: {reason}"),
+            more: json!({"batch": n, "file": name, "reason": reason}),
+        }
+    }
+
+    /// Messages of a stream were no events and were set aside; told once a day.
+    pub fn messages_set_aside(source: &str, reason: &str, path: &str, now: DateTime<Utc>) -> Self {
+        Self {
+            kind: "batch-set-aside",
+            subject: source.to_string(),
+            cause: format!("messages of {}", now.date_naive()),
+            detail: format!("messages of source {source} are set aside in {path}: {reason}"),
+            more: json!({"path": path, "reason": reason}),
+        }
+    }
+
+    /// What comes next in a stream is no longer there: something is missing between what the table has and what will come.
+    /// - `reason`: up to its colon it is the same as long as the gap is; told once for that.
+    pub fn gap(source: &str, reason: &str) -> Self {
+        Self {
+            kind: "stream-gap",
+            subject: source.to_string(),
+            cause: reason.split(':').next().unwrap_or(reason).to_string(),
+            detail: format!("the stream of source {source} has a gap: {reason}"),
+            more: json!({}),
         }
     }
 

@@ -23,6 +23,11 @@ pub trait Handler: Send + Sync {
     /// The kind whose jobs it does.
     fn kind(&self) -> &'static str;
 
+    /// Whether this process is one that may do them now; another one does them else.
+    async fn may_work(&self) -> bool {
+        true
+    }
+
     /// Does one job, or as much as is left of it after an interruption. Stops soon once `run` is cancelled, with whatever outcome.
     async fn run(&self, job: &Job, run: &Run) -> Outcome;
 }

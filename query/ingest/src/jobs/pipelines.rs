@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Handler;
 use crate::sources::weather::Grain;
-use crate::sources::{Arrivals, Progress, SourceError};
+use crate::sources::{Arrivals, Maintained, Progress, SourceError};
 use crate::words::chain;
 
 /// Lands what a source has, computes a model anew, or sees to the tables.
@@ -105,9 +105,14 @@ impl Pipelines {
     async fn work(&self, job: &Job, run: &Run, now: DateTime<Utc>) -> Result<Value, SourceError> {
         let progress = Told(run);
         let name = job.payload["pipeline"].as_str().unwrap_or_default();
+        // A rebuild from the raw area makes good itself what was left.
+        if self.kind != REBUILD || name != RAW {
+            self.arrivals.lead(now).await?;
+        }
         match self.kind {
             RUN if name == MAINTENANCE => {
-                Ok(json!({"source": name, "tables": self.arrivals.maintain(&progress, now).await?}))
+                let Maintained { tables, failed } = self.arrivals.maintain(&progress, now).await?;
+                Ok(json!({"source": name, "tables": tables, "failed": failed}))
             }
             RUN => {
                 let at = day(job, "for").map_or(now, |day| end_of(day, now));
@@ -128,6 +133,10 @@ impl Pipelines {
         match done {
             Ok(done) => Outcome::Succeeded { result: Some(done), meta: None },
             Err(SourceError::Stopped) => Outcome::Cancelled,
+            // The node that works at the sources takes it.
+            Err(error @ SourceError::Elsewhere { .. }) => {
+                Outcome::Retry { at: now + TimeDelta::seconds(1), problem: self.problem(&error) }
+            }
             Err(error) if error.is_transient() && job.payload.get("schedule").is_some() => {
                 Outcome::Retry { at: now + backoff(job.attempts), problem: self.problem(&error) }
             }
@@ -152,6 +161,10 @@ impl Pipelines {
 impl Handler for Pipelines {
     fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    async fn may_work(&self) -> bool {
+        self.arrivals.may_lead().await
     }
 
     async fn run(&self, job: &Job, run: &Run) -> Outcome {

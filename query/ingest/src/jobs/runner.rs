@@ -125,7 +125,15 @@ impl Work {
     }
 
     async fn next_job(&self) -> Option<Job> {
-        let kinds: Vec<&str> = self.handlers.keys().copied().collect();
+        let mut kinds: Vec<&str> = Vec::with_capacity(self.handlers.len());
+        for (kind, handler) in self.handlers.iter() {
+            if handler.may_work().await {
+                kinds.push(kind);
+            }
+        }
+        if kinds.is_empty() {
+            return None;
+        }
         let claimed =
             self.catalog.jobs().claim(self.catalog.owner(), &kinds, self.config.lease, Utc::now()).await;
         claimed.unwrap_or_else(|error| {

@@ -17,7 +17,7 @@ use identity::TableName;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ColumnType, Period, TableSpec};
+use super::{ColumnType, JsonPath, Period, TableSpec};
 use crate::sources::files::Template;
 use crate::sources::weather::Conversion;
 
@@ -47,6 +47,9 @@ pub struct FilesSpec {
     /// The unit of a column in the files, where it is another than the table's: `air_temperature = "degF"`.
     #[serde(default)]
     pub units: BTreeMap<String, String>,
+    /// Where in nested values (JSON, NDJSON, nested Parquet) a column of the table lies: `visits = "counts.visits"`.
+    #[serde(default)]
+    pub paths: BTreeMap<String, String>,
     /// The longest file that is taken.
     #[serde(default = "one_gibibyte")]
     pub file_limit_bytes: u64,
@@ -58,7 +61,7 @@ pub struct FilesSpec {
 pub enum Drift {
     /// The source stops at it, and says so, until somebody has done something.
     Refuse,
-    /// Columns that the table lacks are left in the raw area, columns that the file lacks are null. Else as `set_aside`.
+    /// Columns that the table lacks are added to it, columns that the file lacks are null. Else as `set_aside`.
     Widen,
     /// It is kept in the raw area, counted, and passed over.
     #[default]
@@ -179,7 +182,25 @@ impl FilesSpec {
             return Err(format!("`{}` has no text column `region_id`", self.table));
         }
         self.conversions(table)?;
+        self.paths(table)?;
         self.from.check()
+    }
+
+    /// Where in nested values columns of the table lie.
+    /// - Errors: an unknown column, or a path that cannot be one.
+    pub fn paths(&self, table: &TableSpec) -> Result<BTreeMap<String, JsonPath>, String> {
+        let path = |(name, text): (&String, &String)| {
+            if name == "ingested_at" || !table.columns.iter().any(|c| &c.name == name) {
+                return Err(format!("`paths` names `{name}`, which no file fills in `{}`", self.table));
+            }
+            let path = JsonPath::parse(text).ok_or_else(|| {
+                format!(
+                    "`paths` for `{name}`: `{text}` is no path such as `counts.visits` or `places[0].visits`"
+                )
+            })?;
+            Ok((name.clone(), path))
+        };
+        self.paths.iter().map(path).collect()
     }
 
     /// From the files' units to the table's, by column.
@@ -246,7 +267,7 @@ fn is_plain(folder: &str) -> Result<(), String> {
 
 /// A URL of these schemes, with a host where there must be one, and without credentials. The text itself is not repeated:
 /// what is wrong with it may be a password.
-fn is_url(text: &str, schemes: &[&str]) -> Result<(), String> {
+pub(super) fn is_url(text: &str, schemes: &[&str]) -> Result<(), String> {
     let url = Url::parse(text).map_err(|e| format!("`url` is no URL: {e}"))?;
     if !schemes.contains(&url.scheme()) {
         return Err(format!("`url` begins with `{}:`; it may be {}", url.scheme(), schemes.join(", ")));
@@ -303,6 +324,10 @@ mod tests {
             ("from.folder = \"a\"\nunits = { activity_index = \"degF\" }", "no unit"),
             ("from.folder = \"a\"\nunits = { visits = \"degF\" }", "no double"),
             ("from.folder = \"a\"\ndrift = \"ignore\"", "drift"),
+            ("from.folder = \"a\"\npaths = { visitors = \"counts.visits\" }", "`visitors`"),
+            ("from.folder = \"a\"\npaths = { visits = \"counts\" }", "is no path"),
+            ("from.folder = \"a\"\npaths = { visits = \"counts..visits\" }", "is no path"),
+            ("from.folder = \"a\"\npaths = { visits = \"counts[x]\" }", "is no path"),
         ] {
             let told = judged(wrong).unwrap_err();
             assert!(told.contains(reason), "{wrong}: {told}");

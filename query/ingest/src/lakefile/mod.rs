@@ -10,10 +10,12 @@
 //! Absent on purpose: anything about where the bytes lie (that is `lake`'s) and about customers' tables.
 
 mod builtin;
+mod events;
 mod examine;
 mod files;
 mod gazetteer;
 mod mapping;
+mod path;
 mod period;
 mod register;
 mod schedule;
@@ -28,14 +30,16 @@ use std::sync::Arc;
 use identity::TableName;
 use serde::Deserialize;
 
+pub use events::{AfterGap, EventsSpec, KafkaSpec, Paging, PollSpec, Security, TimeFormat};
 pub use examine::Fault;
 pub use files::{Drift, FilesFrom, FilesSpec, FtpSpec, HttpSpec, SecretSpec, StoreSpec};
 pub use gazetteer::{Gazetteer, KnownPlace};
 pub use mapping::Mapping;
+pub use path::JsonPath;
 pub use period::Period;
 pub use register::RegisterError;
 pub use schedule::{ScheduleSpec, Times};
-pub use sources::{EventsSpec, SourceSpec, WeatherSpec};
+pub use sources::{SourceSpec, WeatherSpec};
 pub use table::{ColumnSpec, ColumnType, TableSpec};
 pub use zone::{UnknownPoint, zone_at};
 
@@ -189,6 +193,11 @@ impl Lakefile {
                 && let Err(why) = files.check(table)
             {
                 wrongs.push(wrong(format!("[sources.{name}]"), format!("source `{name}`: {why}")));
+            }
+            if let SourceSpec::Events(events) = source
+                && let Err((part, why)) = events.check()
+            {
+                wrongs.push(wrong(format!("[sources.{name}.{part}]"), format!("source `{name}`: {why}")));
             }
         }
         for model in self.models.iter().filter(|model| self.table(&model.table).is_none()) {

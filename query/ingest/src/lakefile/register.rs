@@ -1,10 +1,14 @@
 //! Makes the lake's tables exist: a Delta table and a catalog entry each. Again and again gives the same.
 
-use catalog::{Catalog, Column, NewPlatformTable};
+use std::sync::Arc;
+
+use arrow::datatypes::Field;
+use catalog::{Catalog, NewPlatformTable};
 use chrono::{DateTime, Utc};
+use identity::TableName;
 use lake::{Lake, Location};
 
-use super::{ColumnSpec, Lakefile, TableSpec};
+use super::{Drift, Lakefile, SourceSpec, TableSpec};
 use crate::publish::{Mode, Publisher, Regions, Rows, Write};
 
 /// Why a table of the lake could not be made.
@@ -43,9 +47,11 @@ impl Lakefile {
         let publisher = Publisher::new(lake.clone(), catalog.clone());
         for spec in &self.tables {
             let (location, name) = (self.location(spec), || spec.name.to_string());
-            lake.create(&location, spec.schema(), &[])
-                .await
-                .map_err(|source| RegisterError::Lake { table: name(), source })?;
+            let made = match lake.create(&location, spec.schema(), &[]).await {
+                Err(lake::Error::Exists) if self.widens(&spec.name) => has(lake, &location, spec).await,
+                made => made.map(drop),
+            };
+            made.map_err(|source| RegisterError::Lake { table: name(), source })?;
             let table = catalog
                 .register_platform(self.new_table(spec, &location), now)
                 .await
@@ -56,6 +62,15 @@ impl Lakefile {
             }
         }
         Ok(())
+    }
+
+    /// Whether files may bring columns that the table lacks.
+    fn widens(&self, table: &TableName) -> bool {
+        let widens = |source: &SourceSpec| match source {
+            SourceSpec::Files(files) => files.table == *table && files.drift == Drift::Widen,
+            _ => false,
+        };
+        self.sources.values().any(widens)
     }
 
     /// Where a table lies: `<area>/<schema>/<table>`, the area in the lake's own words.
@@ -70,7 +85,8 @@ impl Lakefile {
         NewPlatformTable {
             name: table.name.clone(),
             location: location.to_string(),
-            columns: table.columns.iter().map(column).collect(),
+            columns: table.catalog_columns(),
+            widens: self.widens(&table.name),
             key: table.key.clone(),
             sort: table.sort.clone(),
             description: Some(table.description.clone()),
@@ -87,13 +103,16 @@ fn nothing(spec: &TableSpec, now: DateTime<Utc>) -> Write {
     write
 }
 
-fn column(spec: &ColumnSpec) -> Column {
-    Column {
-        name: spec.name.clone(),
-        label: None,
-        r#type: spec.r#type.name().to_string(),
-        nulls: None,
-        unit: spec.unit.clone(),
-        description: Some(spec.description.clone()),
-    }
+/// Errors: [`lake::Error::Exists`] for a table that lacks a declared column, or has it of another type. It may have more.
+async fn has(lake: &Lake, at: &Location, spec: &TableSpec) -> Result<(), lake::Error> {
+    let version = lake.latest(at).await?.ok_or(lake::Error::NotFound)?;
+    let snapshot = lake.snapshot(at, version).await?;
+    let declared = lake::normalise_schema(&spec.schema())?;
+    let same = |field: &Arc<Field>| {
+        snapshot
+            .schema()
+            .field_with_name(field.name())
+            .is_ok_and(|known| known.data_type() == field.data_type())
+    };
+    if declared.fields().iter().all(same) { Ok(()) } else { Err(lake::Error::Exists) }
 }

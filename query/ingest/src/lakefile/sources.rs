@@ -4,7 +4,7 @@ use catalog::CatchUp;
 use identity::TableName;
 use serde::Deserialize;
 
-use super::{FilesSpec, Period, Times};
+use super::{EventsSpec, FilesSpec, Period, Times};
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -47,22 +47,6 @@ pub struct WeatherSpec {
     pub timezone: Option<String>,
 }
 
-/// A stream of market events behind a durable log.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventsSpec {
-    pub table: TableName,
-    /// Time between two commits.
-    pub every: Option<Period>,
-    /// Times of commits, in place of `every`.
-    pub cron: Option<String>,
-    pub timezone: Option<String>,
-    /// Most events in one commit.
-    pub events_per_batch: usize,
-    /// How long an event's id is remembered: a repetition within that time is dropped.
-    pub remember: Period,
-}
-
 impl SourceSpec {
     /// The times it is asked at, where it has no rhythm of its own. Errors: words for the operator.
     pub fn times(&self) -> Result<Option<Times>, String> {
@@ -90,7 +74,10 @@ impl SourceSpec {
             Self::Weather(w) => {
                 vec![(format!("{name}.current"), &w.hourly), (format!("{name}.forecast"), &w.forecast)]
             }
-            Self::Events(e) => vec![(name.to_string(), &e.table)],
+            Self::Events(e) => {
+                let poll = e.poll.as_ref().map(|_| (format!("{name}.poll"), &e.table));
+                std::iter::once((name.to_string(), &e.table)).chain(poll).collect()
+            }
             Self::Files(f) => vec![(name.to_string(), &f.table)],
         }
     }

@@ -1,8 +1,14 @@
 //! A platform table as the lake's TOML declares it: columns, units, key, order, promise.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use catalog::Column;
+use chrono::NaiveDate;
 use identity::TableName;
 use serde::Deserialize;
 
@@ -76,6 +82,43 @@ impl TableSpec {
     pub fn schema(&self) -> SchemaRef {
         let field = |c: &ColumnSpec| Field::new(&c.name, c.r#type.arrow(), !self.key.contains(&c.name));
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    /// Its columns as the catalog shows them.
+    pub fn catalog_columns(&self) -> Vec<Column> {
+        let column = |spec: &ColumnSpec| Column {
+            name: spec.name.clone(),
+            label: None,
+            r#type: spec.r#type.name().to_string(),
+            nulls: None,
+            unit: spec.unit.clone(),
+            description: Some(spec.description.clone()),
+        };
+        self.columns.iter().map(column).collect()
+    }
+
+    /// The date or instant that its rows are ordered by; `None` for a table without one.
+    pub fn dated(&self) -> Option<&str> {
+        let is_date = |name: &&String| {
+            let column = self.columns.iter().find(|c| c.name == **name);
+            column.is_some_and(|c| matches!(c.r#type, ColumnType::Date | ColumnType::Timestamp))
+        };
+        self.sort.iter().find(is_date).map(String::as_str)
+    }
+
+    /// How many of these rows each UTC day has; none where the table has no date.
+    /// - Errors: its column is no date.
+    pub fn rows_by_day(&self, rows: &[RecordBatch]) -> Result<BTreeMap<NaiveDate, u64>, ArrowError> {
+        let mut days = BTreeMap::new();
+        let columns =
+            self.dated().into_iter().flat_map(|name| rows.iter().filter_map(|b| b.column_by_name(name)));
+        for column in columns {
+            let dates = cast(column, &DataType::Date32)?;
+            for day in dates.as_primitive::<Date32Type>().iter().flatten() {
+                *days.entry(Date32Type::to_naive_date_opt(day).unwrap_or_default()).or_default() += 1;
+            }
+        }
+        Ok(days)
     }
 
     /// Whether its rows belong to regions.

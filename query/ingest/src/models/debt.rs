@@ -84,7 +84,7 @@ fn rest(took: Duration) -> TimeDelta {
     (took * REST).clamp(SHORTEST, LONGEST)
 }
 
-/// The log hears of the first failure, the metrics of each.
+/// The log hears of each failure, and of the first in the words of a fault; a model that fails rests longer and longer.
 fn tell(model: &Model, table: &Table, failure: Option<&str>) {
     let name = || model.table.to_string();
     metrics::gauge!("lakefront_model_failing", "model" => name()).set(f64::from(u8::from(failure.is_some())));
@@ -96,7 +96,7 @@ fn tell(model: &Model, table: &Table, failure: Option<&str>) {
     };
     metrics::counter!("lakefront_model_failures_total", "model" => name()).increment(1);
     if table.failing() {
-        tracing::debug!(model = %model.table, error, "the model still fails");
+        tracing::warn!(model = %model.table, error, "the model still fails");
     } else {
         tracing::error!(model = %model.table, error, "the model failed; its table keeps the version it has");
     }

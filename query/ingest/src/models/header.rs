@@ -1,6 +1,6 @@
 //! A model file's header: TOML in the comment it begins with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use datafusion::sql::parser::{DFParser, Statement};
@@ -54,6 +54,9 @@ struct Header {
     /// Inputs that are read whole, whatever regions are touched.
     #[serde(default)]
     whole: BTreeSet<TableName>,
+    /// By input: the column that says which output day a row is about, where another one says when it came.
+    #[serde(default)]
+    valid: BTreeMap<TableName, String>,
     settled: Option<String>,
     schedule: Option<Times>,
     /// A program and its arguments, beside the model's file: what the statement gives goes through it.
@@ -101,7 +104,8 @@ fn read(file: &str, text: &str) -> Result<Model, Wrong> {
     if upstream.contains(&header.table) {
         return Err(at(sql_line)(format!("it reads `{}`, the table it fills", header.table)));
     }
-    if let Some(table) = header.carried.union(&header.whole).find(|table| !upstream.contains(table)) {
+    let mut named = header.carried.iter().chain(&header.whole).chain(header.valid.keys());
+    if let Some(table) = named.find(|table| !upstream.contains(table)) {
         return Err(at(parts.header_line)(format!("the header names `{table}`, which it does not read")));
     }
     if header.command.as_ref().is_some_and(Vec::is_empty) {
@@ -120,6 +124,7 @@ fn read(file: &str, text: &str) -> Result<Model, Wrong> {
         lookback_days: header.lookback_days,
         carried: header.carried,
         whole: header.whole,
+        valid: header.valid,
         settled: header.settled,
         schedule: header.schedule,
         command: header.command,

@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::sources::testing::{TestLake, at, lake, query};
+use crate::sources::testing::{TestLake, at, lake, query, whole};
 use crate::sources::weather::Grain;
 
 /// Both change their clocks within the days below; `it-molise` is no region before an event names it.
@@ -47,16 +47,20 @@ fn weather(target: &str) -> Result<String, String> {
             if query.contains_key("daily") {
                 let days: Vec<String> = from.iter_days().take_while(|d| *d <= to).map(|d| d.to_string()).collect();
                 let values: Vec<f64> = (0..days.len()).map(|n| (seed + n as i64) as f64 / 3.0).collect();
-                return json!({"daily_units": {"temperature_2m_mean": "°C"},
-                              "daily": {"temperature_2m_mean": values, "time": days}});
+                let answer = json!({"daily_units": {"temperature_2m_mean": "°C"},
+                                    "daily": {"temperature_2m_mean": values, "time": days}});
+                return whole(answer, &query);
             }
             let start = from.and_hms_opt(0, 0, 0).unwrap().and_utc();
-            let hours: Vec<i64> = (0..(to - from).num_hours() + 24).filter(|h| (h + seed) % 5 != 1).collect();
+            // Hours are missing, but the first and the last of a day: an answer without those is to another question.
+            let there = |h: &i64| h % 24 == 0 || h % 24 == 23 || (h + seed) % 5 != 1;
+            let hours: Vec<i64> = (0..(to - from).num_hours() + 24).filter(there).collect();
             let times = hours.iter().map(|h| (start + TimeDelta::hours(*h)).format("%Y-%m-%dT%H:%M").to_string());
             let values = hours.iter().map(|h| ((h * 37 + seed) % 101) as f64 / 7.0);
-            json!({"hourly_units": {"temperature_2m": "°C", "precipitation": "mm"},
+            let answer = json!({"hourly_units": {"temperature_2m": "°C", "precipitation": "mm"},
                    "hourly": {"temperature_2m": values.clone().collect::<Vec<_>>(), "precipitation": values.collect::<Vec<_>>(),
-                              "time": times.collect::<Vec<_>>()}})
+                              "time": times.collect::<Vec<_>>()}});
+            whole(answer, &query)
         })
         .collect();
     Ok(if answers.len() == 1 { answers[0].to_string() } else { Value::Array(answers).to_string() })

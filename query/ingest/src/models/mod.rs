@@ -32,7 +32,7 @@ mod history_tests;
 #[cfg(test)]
 mod run_tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use identity::TableName;
 
@@ -59,6 +59,8 @@ pub struct Model {
     pub carried: BTreeSet<TableName>,
     /// Inputs that are read whole, whatever regions are touched.
     pub whole: BTreeSet<TableName>,
+    /// By input: the column that says which output day a row is about, where another one says when it came.
+    pub valid: BTreeMap<TableName, String>,
     /// Rows of the model's own table that a change of its input does not move any more.
     pub settled: Option<String>,
     /// When it runs; without, whenever its input changes.

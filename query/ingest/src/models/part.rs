@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::error::ArrowError;
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use catalog::Days;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Model, Window, window};
 use crate::lakefile::TableSpec;
 use crate::publish::{Mode, Period, Regions, Rows, Split, Write};
 use crate::sources::{Touched, month_of};
 
-/// Regions in one portion of a run over many years: bounds the rows held at a time to about a quarter of a million.
-const PORTION: usize = 50;
+/// Regions in one portion of a run over many years: bounds the rows held at a time to about a hundred thousand.
+const PORTION: usize = 20;
 /// Days that have a small file each, because they still change; older ones lie together.
 const RECENT_DAYS: u64 = 35;
 
 /// The first day, or month, that still changes.
 fn recent(window: Window, today: NaiveDate) -> NaiveDate {
-    let day = today.checked_sub_days(Days::new(RECENT_DAYS)).unwrap_or(today);
+    let day = today.checked_sub_days(chrono::Days::new(RECENT_DAYS)).unwrap_or(today);
     if window == Window::RegionMonth { month_of(day) } else { day }
 }
 
@@ -51,7 +52,9 @@ pub fn write(
         Some(date) => Mode::ReplaceWindow { column: date.into(), windows: window::replaced(touched) },
         None => Mode::ReplaceKeys { key: vec!["region_id".into()], keys: vec![keys(touched)?] },
     };
+    let rows = spec.rows_by_day(&batches)?;
     let mut write = Write::new(Rows::Batches(spec.schema(), batches), mode, now);
+    write.days = Some(Days { rows, ..Days::default() });
     write.regions = Regions::These(touched.regions());
     let changing = touched.hull().is_some_and(|(first, _)| first >= recent(model.window, now.date_naive()));
     write.split = if changing { split(model.window) } else { None };

@@ -27,7 +27,7 @@ use crate::publish::Publisher;
 use crate::sources::Touched;
 
 /// Memory of one run's sorts and joins; beyond it they spill to disk.
-const POOL_BYTES: usize = 256 << 20;
+const POOL_BYTES: usize = 128 << 20;
 
 /// The models of a lake and their runner. One run at a time in the process.
 #[derive(Clone)]
@@ -248,7 +248,12 @@ impl Models {
             return Ok((None, verdicts));
         }
         let failed = |e: arrow::error::ArrowError| statement(model, e.into());
-        let write = write(model, spec, batches, touched, now).map_err(failed)?;
+        let mut write = write(model, spec, batches, touched, now).map_err(failed)?;
+        if let Some(days) = &mut write.days {
+            let read =
+                model.upstream.iter().filter_map(|name| Some((name.clone(), moment.table(name)?.version?)));
+            days.inputs = read.collect();
+        }
         let published = self.0.publisher.write(&table, write).await;
         let published =
             published.map_err(|source| ModelError::Publish { model: model.table.clone(), source })?;

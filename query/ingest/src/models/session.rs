@@ -45,7 +45,11 @@ impl Sessions {
         let session = empty(Arc::clone(&self.runtime));
         for name in &model.upstream {
             let (table, sort) = self.provider(model, name, moment).await?;
-            let reach = Reach { lookback_days: model.lookback_days, carried: model.carried.contains(name) };
+            let reach = Reach {
+                lookback_days: model.lookback_days,
+                carried: model.carried.contains(name),
+                valid: model.valid.get(name).map(String::as_str),
+            };
             let part = match model.whole.contains(name) {
                 true => None,
                 false => window::input(&table.schema(), &sort, touched, reach),

@@ -17,15 +17,21 @@ const GROUPS: usize = 16;
 
 /// How far back in an input the rows lie that an output day rests on.
 #[derive(Clone, Copy)]
-pub struct Reach {
+pub struct Reach<'a> {
     pub lookback_days: u16,
     /// Each row holds until the region's next one: the whole past counts.
     pub carried: bool,
+    /// The column that says which day a row is about, where the date it is ordered by says when it came.
+    pub valid: Option<&'a str>,
 }
+
+/// Days more on both sides, for time zones.
+const BEFORE: u64 = 2;
+const BEHIND: u64 = 3;
 
 /// The condition on rows of an input table: the touched regions, and days with a margin for time zones and reach.
 /// `None` where the table has no regions.
-pub fn input(schema: &Schema, sort: &[String], touched: &Touched, reach: Reach) -> Option<Expr> {
+pub fn input(schema: &Schema, sort: &[String], touched: &Touched, reach: Reach<'_>) -> Option<Expr> {
     schema.index_of("region_id").ok()?;
     let regions = among(&touched.regions());
     let dated =
@@ -33,11 +39,18 @@ pub fn input(schema: &Schema, sort: &[String], touched: &Touched, reach: Reach) 
     let (Some(field), Some((first, last))) = (dated, touched.hull()) else {
         return Some(regions);
     };
-    let margin = Days::new(2 + u64::from(reach.lookback_days));
-    let from = first.checked_sub_days(margin).filter(|_| !reach.carried);
-    let from = from.map(|d| col(field.name()).gt_eq(bound(field.data_type(), d)));
-    let to = last.checked_add_days(Days::new(3)).map(|d| col(field.name()).lt(bound(field.data_type(), d)));
-    Some([from, to].into_iter().flatten().fold(regions, Expr::and))
+    let lookback = u64::from(reach.lookback_days);
+    let valid = reach.valid.and_then(|name| schema.field_with_name(name).ok());
+    // Where a column of its own says which day a row is about, that one has the margin.
+    let margin = if valid.is_some() { lookback } else { BEFORE + lookback };
+    let from = first.checked_sub_days(Days::new(margin)).filter(|_| !reach.carried);
+    let to = last.checked_add_days(Days::new(BEHIND));
+    let about = valid.map(|field| (field, first.checked_sub_days(Days::new(BEFORE)), to));
+    let bounds = [Some((field, from, to)), about].into_iter().flatten().flat_map(|(field, from, to)| {
+        let of = |day| bound(field.data_type(), day);
+        [from.map(|d| col(field.name()).gt_eq(of(d))), to.map(|d| col(field.name()).lt(of(d)))]
+    });
+    Some(bounds.flatten().fold(regions, Expr::and))
 }
 
 /// What the changes of its inputs touch of a model's table.
@@ -112,6 +125,33 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(2026, 3, 29).unwrap();
         touched.add(&RegionId::parse("it-lombardia").unwrap(), day);
         touched
+    }
+
+    #[test]
+    fn an_input_is_read_as_far_back_as_the_model_looks_and_no_further() {
+        use arrow::datatypes::Field;
+        let fields = ["region_id", "issued", "valid"].map(|name| {
+            let of = if name == "region_id" { DataType::Utf8 } else { DataType::Date32 };
+            Field::new(name, of, true)
+        });
+        let (schema, sort) =
+            (Schema::new(fields.to_vec()), ["region_id", "issued", "valid"].map(str::to_owned));
+        let told = |valid| {
+            let reach = Reach { lookback_days: 8, carried: false, valid };
+            input(&schema, &sort, &touched(), reach).unwrap().to_string()
+        };
+        let (with, without) = (told(Some("valid")), told(None));
+        for part in [
+            "issued >= Date32(\"2026-03-21\")",
+            "valid >= Date32(\"2026-03-27\")",
+            "valid < Date32(\"2026-04-01\")",
+        ] {
+            assert!(with.contains(part), "{with}");
+        }
+        assert!(
+            without.contains("issued >= Date32(\"2026-03-19\")") && !without.contains("valid"),
+            "{without}"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::Error;
 
@@ -16,6 +16,14 @@ pub fn widened(table: &SchemaRef, new: &Schema) -> SchemaRef {
         return Arc::clone(table);
     }
     Arc::new(Schema::new(table.fields().iter().cloned().chain(extra).collect::<Vec<_>>()))
+}
+
+/// Whether a column of both is of another type in `new`.
+pub fn retypes(table: &Schema, new: &Schema) -> bool {
+    let same = |field: &Arc<Field>| {
+        new.field_with_name(field.name()).map_or(true, |wide| wide.data_type() == field.data_type())
+    };
+    !table.fields().iter().all(same)
 }
 
 /// `batch` with the columns of `schema`; an absent column is null. Errors: [`Error::Schema`] for a value that does not fit its column.
@@ -39,7 +47,7 @@ pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, E
 mod tests {
     use super::*;
     use arrow::array::{Array, Int32Array, Int64Array, StringArray};
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::DataType;
 
     fn table() -> SchemaRef {
         Arc::new(Schema::new(vec![

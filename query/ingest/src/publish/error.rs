@@ -73,20 +73,30 @@ impl From<catalog::Error> for Error {
     }
 }
 
+impl Error {
+    /// What reading or writing rows met: the store, or the rows themselves.
+    fn met(error: lake::Error) -> Self {
+        match error {
+            lake::Error::Internal(source) => Self::Rows(source),
+            error => error.into(),
+        }
+    }
+}
+
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Self {
-        Self::Rows(Box::new(error))
+        Self::met(error.into())
     }
 }
 
 impl From<parquet::errors::ParquetError> for Error {
     fn from(error: parquet::errors::ParquetError) -> Self {
-        Self::Rows(Box::new(error))
+        Self::met(error.into())
     }
 }
 
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Self {
-        Self::Rows(Box::new(error))
+        Self::met(error.into())
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod rewrite;
 pub(crate) mod settle;
 mod split;
 mod terms;
+mod widen;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,10 +47,15 @@ pub struct Write {
     pub txn: Option<(String, i64)>,
     /// Regions whose rows change; their stamps move with the commit.
     pub regions: Regions,
+    /// The days that it brings rows of.
+    pub days: Option<catalog::Days>,
     /// The source's batch that this write completes: (source, n, position).
     pub batch: Option<SourceBatch>,
     /// Kept in the commit's metadata (upload id, digest, file label, …).
     pub metadata: Map<String, Value>,
+    /// Whether columns of the rows that the table has of a narrower type widen it: whole numbers, fractions, text. Its other
+    /// rows are written anew then.
+    pub widen: bool,
     /// New column descriptions of the catalog; `None` keeps (or, at the first commit, derives) them.
     pub columns: Option<Vec<catalog::Column>>,
     /// Rows set aside, with their count.
@@ -166,8 +172,10 @@ impl Write {
             split: None,
             txn: None,
             regions: Regions::None,
+            days: None,
             batch: None,
             metadata: Map::new(),
+            widen: false,
             columns: None,
             rejects: None,
             job: None,

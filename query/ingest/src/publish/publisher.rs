@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use catalog::{Catalog, Intent, IntentKind, NewIntent, Publish, Table, Touched};
+use catalog::{Answer, Catalog, Intent, IntentKind, NewIntent, Publish, Table, Touched};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use identity::{IntentId, TableId};
@@ -15,20 +15,23 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::conform::{conform, widened};
-use super::rewrite::{Rewrite, rewrite};
-use super::settle::{Settled, give_up, publish, remove_files, settle};
+use super::conform::{conform, retypes, widened};
+use super::rewrite::{Rewrite, read_file, rewrite};
+use super::settle::{Settled, publish, remove_files, settle};
 use super::split::split;
 use super::terms::{
     Attempt, Change, Incoming, Terms, commit_of, dedupe, draft, going, is_void, kind_of, mark, may_redo,
     normal, options, terms,
 };
+use super::widen::{described, joined};
 use super::{Error, Finished, Mode, Published, Rows, Split, Write};
 
 /// Fresh snapshots that a write tries before it gives up to others.
 const ATTEMPTS: usize = 8;
 /// How often a long write shows that it is at work.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+/// How long a failed write may look for what became of it, while its caller waits.
+const AFTER_FAILURE: Duration = Duration::from_secs(3);
 
 /// Writes tables. Cheap to clone; all clones share one lock a table.
 #[derive(Clone)]
@@ -72,11 +75,16 @@ impl Publisher {
         self.spawn(async move { inner.write(&table, write).await }).await
     }
 
-    /// Puts small files together; the rows stay, and so do the regions' stamps. `None` where it would not pay.
-    /// Errors: as [`Self::write`].
-    pub async fn compact(&self, table: &Table, now: DateTime<Utc>) -> Result<Option<Published>, Error> {
-        let (inner, table) = (Arc::clone(&self.inner), table.clone());
-        self.spawn(async move { inner.compact(&table, now).await }).await
+    /// Puts small files together, those of each month of a column by themselves where `months` names one; the rows stay,
+    /// and so do the regions' stamps. `None` where it would not pay. Errors: as [`Self::write`].
+    pub async fn compact(
+        &self,
+        table: &Table,
+        months: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Published>, Error> {
+        let (inner, table, months) = (Arc::clone(&self.inner), table.clone(), months.map(str::to_owned));
+        self.spawn(async move { inner.compact(&table, months, now).await }).await
     }
 
     /// Ends an intent that its writer has left open. Waits for a writer of this process that may still be at it.
@@ -116,7 +124,9 @@ impl Inner {
         let lock = self.lock(table.id);
         let _held = lock.lock().await;
         let at: Location = table.location.parse()?;
-        self.settle_earlier(table, write.at).await?;
+        if let Some(before) = self.settle_earlier(table, write.answer.as_ref(), write.at).await? {
+            return self.answered_before(before, &write).await;
+        }
         if let Some(before) = self.repeated(table, &at, &write).await? {
             return Ok(before);
         }
@@ -136,15 +146,35 @@ impl Inner {
     }
 
     /// Publishes what earlier writes of this table have left in the log; nobody of this process works at them while the lock is held.
-    async fn settle_earlier(&self, table: &Table, now: DateTime<Utc>) -> Result<(), Error> {
+    /// - Shape: the table, where one of them was the very request that is to be answered so.
+    async fn settle_earlier(
+        &self,
+        table: &Table,
+        answer: Option<&Answer>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Arc<Table>>, Error> {
+        let mut same = None;
         for intent in self.catalog.open_intents_of(table.id).await? {
             let at: Location = intent.location.parse()?;
             // Another node may still be at work on one without a commit.
-            if self.lake.find_commit(&at, intent.id).await?.is_some() {
-                settle(&self.lake, &self.catalog, &intent, now).await?;
+            if self.lake.find_commit(&at, intent.id).await?.is_some()
+                && let Settled::Published(table) = settle(&self.lake, &self.catalog, &intent, now).await?
+                && answer.is_some_and(|answer| is_of(answer, &intent))
+            {
+                same = Some(table);
             }
         }
-        Ok(())
+        Ok(same)
+    }
+
+    /// The end of a request that was done when it came first, and not told so.
+    async fn answered_before(&self, table: Arc<Table>, write: &Terms) -> Result<Published, Error> {
+        if let Some(job) = &write.job {
+            let (jobs, owner) = (self.catalog.jobs(), self.catalog.owner());
+            jobs.finish(job.id, owner, &job.outcome, write.at).await?;
+        }
+        let (version, rows, bytes) = (table.version.unwrap_or(0), table.rows, table.bytes);
+        Ok(Published { version, rows, bytes, table, repeated: true })
     }
 
     /// The state of the table where the write's transaction is in its log already.
@@ -212,10 +242,17 @@ impl Inner {
     ) -> Result<(i64, Publish), Error> {
         let mut incoming = self.take(attempt, rows, write).await?;
         let snapshot = self.table(attempt, &incoming).await?;
-        incoming = dedupe(incoming, &write.mode, snapshot.schema())?;
-        let draft = draft(attempt, write);
+        let columns = match write.widen {
+            true => joined(&snapshot, &incoming)?,
+            false => Arc::clone(snapshot.schema()),
+        };
+        incoming = dedupe(incoming, &write.mode, &columns)?;
+        let mut draft = draft(attempt, write);
         for tried in 1.. {
             let change = self.change(attempt, &incoming, write).await?;
+            if let Some(schema) = change.schema.as_ref().filter(|_| write.widen && write.columns.is_none()) {
+                draft.columns = Some(described(&attempt.table.columns, schema));
+            }
             failpoint("publish.after-parquet");
             let names: Vec<_> = change.add.iter().map(|file| file.path.as_str()).collect();
             self.catalog.prepare(attempt.intent, &json!(names), &draft, Utc::now()).await?;
@@ -293,15 +330,18 @@ impl Inner {
     ) -> Result<Change, Error> {
         let snapshot = self.table(attempt, incoming).await?;
         let replaces = matches!(write.mode, Mode::Overwrite);
-        let schema = if replaces {
-            Arc::clone(incoming.schema())
-        } else {
-            widened(snapshot.schema(), incoming.schema())
+        let schema = match (replaces, write.widen) {
+            (true, _) => Arc::clone(incoming.schema()),
+            (false, false) => widened(snapshot.schema(), incoming.schema()),
+            (false, true) => joined(&snapshot, incoming)?,
         };
         let rewrite = match going(&write.mode, incoming, &schema)? {
             Some(going) => rewrite(&self.lake, &snapshot, &schema, &going).await?,
             None => Rewrite::default(),
         };
+        if retypes(snapshot.schema(), &schema) && !replaces {
+            return self.retype(attempt, incoming, rewrite, (&snapshot, schema), write).await;
+        }
         let (remove, read_version) = match &write.mode {
             Mode::Append => (Remove::None, None),
             Mode::Overwrite => (Remove::All, None),
@@ -313,6 +353,28 @@ impl Inner {
         let add = self.store(attempt, incoming, rewrite.kept, &schema, write.split.as_ref()).await?;
         let schema = (schema != *snapshot.schema()).then_some(schema);
         Ok(Change { add, remove, schema, read_version })
+    }
+
+    /// A change after which columns that were there are of wider types: every file is written anew, one after the other.
+    async fn retype(
+        &self,
+        attempt: &Attempt<'_>,
+        incoming: &Incoming,
+        rewrite: Rewrite,
+        (snapshot, schema): (&Arc<Snapshot>, SchemaRef),
+        write: &Terms,
+    ) -> Result<Change, Error> {
+        let mut add = Vec::new();
+        for file in snapshot.files().iter().filter(|file| !rewrite.removed.contains(&file.path)) {
+            let mut writer = self.lake.writer(&attempt.at, Arc::clone(&schema), options(attempt))?;
+            for batch in read_file(&self.lake, snapshot.location(), file, &schema).await? {
+                writer.write(&batch).await?;
+            }
+            add.extend(writer.finish().await?);
+        }
+        add.extend(self.store(attempt, incoming, rewrite.kept, &schema, write.split.as_ref()).await?);
+        let read_version = Some(snapshot.version());
+        Ok(Change { add, remove: Remove::All, schema: Some(schema), read_version })
     }
 
     /// The commit's files: those that are stored already, and new ones of what is in memory.
@@ -374,24 +436,38 @@ impl Inner {
         Ok(Published { version, rows: table.rows, bytes: table.bytes, table, repeated: false })
     }
 
-    /// Clears a failed write, unless its commit is in the log or may be.
+    /// Ends a failed write: it is cleared, or found in the log after all. What cannot be told now is left for recovery.
     async fn after_failure(&self, attempt: &Attempt<'_>, error: &Error) {
-        match self.lake.find_commit(&attempt.at, attempt.intent).await {
-            Ok(None) => give_up(&self.lake, &self.catalog, &attempt.at, attempt.intent, Utc::now()).await,
-            Ok(Some(_)) => {
-                tracing::warn!(%error, intent = %attempt.intent, "a committed write becomes visible by recovery")
+        match tokio::time::timeout(AFTER_FAILURE, self.settle_own(attempt)).await {
+            Ok(Ok(Settled::Cleared)) => {}
+            Ok(Ok(Settled::Published(_))) => {
+                tracing::warn!(%error, intent = %attempt.intent, "a write was told to have failed, and is there")
             }
-            Err(unread) => {
-                tracing::warn!(%unread, intent = %attempt.intent, "a failed write is left for recovery")
+            Ok(Err(unsettled)) => {
+                tracing::warn!(%unsettled, intent = %attempt.intent, "a failed write is left for recovery")
             }
+            Err(_) => tracing::warn!(%error, intent = %attempt.intent, "a failed write is left for recovery"),
         }
     }
 
-    async fn compact(&self, table: &Table, now: DateTime<Utc>) -> Result<Option<Published>, Error> {
+    async fn settle_own(&self, attempt: &Attempt<'_>) -> Result<Settled, Error> {
+        let open = self.catalog.open_intents_of(attempt.table.id).await?;
+        match open.iter().find(|intent| intent.id == attempt.intent) {
+            Some(intent) => settle(&self.lake, &self.catalog, intent, Utc::now()).await,
+            None => Ok(Settled::Cleared),
+        }
+    }
+
+    async fn compact(
+        &self,
+        table: &Table,
+        months: Option<String>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Published>, Error> {
         let lock = self.lock(table.id);
         let _held = lock.lock().await;
         let at: Location = table.location.parse()?;
-        self.settle_earlier(table, now).await?;
+        self.settle_earlier(table, None, now).await?;
         let intent = self.intend(table, IntentKind::Compact, now).await?;
         let attempt = Attempt { table, at, intent };
         let draft = Publish {
@@ -401,7 +477,7 @@ impl Inner {
         };
         self.catalog.prepare(intent, &json!([]), &draft, Utc::now()).await?;
         failpoint("publish.half-compaction");
-        let options = CompactOptions { sort: table.sort.clone(), ..CompactOptions::default() };
+        let options = CompactOptions { sort: table.sort.clone(), months, ..CompactOptions::default() };
         match self.alive(intent, self.lake.compact(&attempt.at, &options, intent)).await {
             Ok(Some(compacted)) => {
                 failpoint("publish.after-commit");
@@ -418,4 +494,12 @@ impl Inner {
             }
         }
     }
+}
+
+/// Whether an intent is of the request with that key and body.
+fn is_of(answer: &Answer, intent: &Intent) -> bool {
+    let of = |answer: &Answer| {
+        (answer.workspace, answer.route.clone(), answer.key.clone(), answer.body_hash.clone())
+    };
+    intent.draft.as_ref().and_then(|draft| draft.answer.as_ref()).is_some_and(|its| of(its) == of(answer))
 }

@@ -151,7 +151,7 @@ pub async fn rewrite(
 }
 
 /// The rows of one file in the shape of the table.
-async fn read_file(
+pub async fn read_file(
     lake: &Lake,
     at: &Location,
     file: &DataFile,

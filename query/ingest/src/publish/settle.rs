@@ -26,19 +26,26 @@ pub async fn settle(
     now: DateTime<Utc>,
 ) -> Result<Settled, Error> {
     let at: Location = intent.location.parse()?;
-    match lake.find_commit(&at, intent.id).await? {
-        Some(version) => {
-            let draft =
-                intent.draft.clone().unwrap_or_else(|| Publish::new(intent.id, intent.table, version, now));
-            match publish(lake, catalog, &at, version, draft).await {
-                Ok(table) => Ok(Settled::Published(table)),
-                // Deleted meanwhile: its place is removed as a whole.
-                Err(Error::TableGone) => clear(lake, catalog, &at, intent.id, now).await,
-                Err(error) => Err(error),
-            }
-        }
-        None => clear(lake, catalog, &at, intent.id, now).await,
+    let Some(version) = committed(lake, &at, intent).await? else {
+        return clear(lake, catalog, &at, intent.id, now).await;
+    };
+    let draft = intent.draft.clone().unwrap_or_else(|| Publish::new(intent.id, intent.table, version, now));
+    match publish(lake, catalog, &at, version, draft).await {
+        Ok(table) => Ok(Settled::Published(table)),
+        // Deleted meanwhile: its place is removed as a whole.
+        Err(Error::TableGone) => clear(lake, catalog, &at, intent.id, now).await,
+        Err(error) => Err(error),
     }
+}
+
+/// The version that carries an intent; `None` where none does, and none will: its put may have been on its way.
+async fn committed(lake: &Lake, at: &Location, intent: &Intent) -> Result<Option<Version>, Error> {
+    let found = lake.find_commit(at, intent.id).await?;
+    if found.is_some() || intent.draft.is_none() {
+        return Ok(found);
+    }
+    lake.fence(at).await?;
+    Ok(lake.find_commit(at, intent.id).await?)
 }
 
 /// Makes a commit visible, with the totals of its version. Errors: [`Error::TableGone`], [`Error::Catalog`], [`Error::Lake`].
@@ -66,13 +73,6 @@ async fn clear(
     remove_files(lake, at, intent).await?;
     catalog.abandon(intent, now).await?;
     Ok(Settled::Cleared)
-}
-
-/// Gives up a write of this process that certainly has no commit. What cannot be removed now is removed by recovery.
-pub async fn give_up(lake: &Lake, catalog: &Catalog, at: &Location, intent: IntentId, now: DateTime<Utc>) {
-    if let Err(error) = clear(lake, catalog, at, intent, now).await {
-        tracing::warn!(%error, %intent, "a failed write is left for recovery");
-    }
 }
 
 /// Removes the files that carry an intent's name. Never call it for an intent whose commit is in the log.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Date32Type};
-use chrono::{DateTime, Datelike};
 
 use super::{Error, Period, Split};
 
@@ -50,15 +49,9 @@ fn periods(batch: &RecordBatch, by: &Split) -> Result<Vec<Option<i64>>, Error> {
     };
     let of = |day: i32| match by.period {
         Period::Day => i64::from(day),
-        Period::Month => month(day),
+        Period::Month => lake::month_of(day),
     };
     Ok(days.as_primitive::<Date32Type>().iter().map(|day| day.map(of)).collect())
-}
-
-/// Months since year 0 of a day counted from 1970-01-01.
-fn month(day: i32) -> i64 {
-    let date = DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap_or_default();
-    i64::from(date.year()) * 12 + i64::from(date.month0())
 }
 
 #[cfg(test)]

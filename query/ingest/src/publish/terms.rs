@@ -19,8 +19,10 @@ pub(super) struct Terms {
     pub split: Option<Split>,
     pub txn: Option<(String, i64)>,
     pub regions: Regions,
+    pub days: Option<catalog::Days>,
     pub batch: Option<SourceBatch>,
     pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub widen: bool,
     pub columns: Option<Vec<catalog::Column>>,
     pub rejects: Option<Rejects>,
     pub job: Option<catalog::JobOutcome>,
@@ -29,8 +31,25 @@ pub(super) struct Terms {
 }
 
 pub(super) fn terms(write: Write) -> (Rows, Terms) {
-    let Write { rows, mode, split, txn, regions, batch, metadata, columns, rejects, job, answer, at } = write;
-    (rows, Terms { mode, split, txn, regions, batch, metadata, columns, rejects, job, answer, at })
+    let Write {
+        rows,
+        mode,
+        split,
+        txn,
+        regions,
+        days,
+        batch,
+        metadata,
+        widen,
+        columns,
+        rejects,
+        job,
+        answer,
+        at,
+    } = write;
+    let terms =
+        Terms { mode, split, txn, regions, days, batch, metadata, widen, columns, rejects, job, answer, at };
+    (rows, terms)
 }
 
 /// A write on its way.
@@ -81,7 +100,7 @@ pub(super) fn is_void(table: &Table, rows: &Rows, write: &Terms) -> bool {
     empty && adds && !carries && table.version.is_some()
 }
 
-/// In an upsert, each new key once.
+/// In an upsert, each new key once; in columns of the types that they have in `table`.
 pub(super) fn dedupe(incoming: Incoming, mode: &Mode, table: &SchemaRef) -> Result<Incoming, Error> {
     match (incoming, mode) {
         (Incoming::Memory(schema, batches), Mode::Upsert { key, unique }) if !batches.is_empty() => {
@@ -148,6 +167,7 @@ pub(super) fn draft(attempt: &Attempt<'_>, write: &Terms) -> Publish {
             Regions::None | Regions::All => Touched::Everything,
             Regions::These(regions) => Touched::Regions(regions.iter().cloned().collect()),
         },
+        days: write.days.clone(),
         batch: write.batch.as_ref().map(mark),
         job: write.job.clone(),
         answer: write.answer.clone(),

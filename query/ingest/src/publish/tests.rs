@@ -309,10 +309,10 @@ async fn small_files_are_put_together_without_touching_a_region() {
         };
         let before = stamp(&world);
         let table = world.publisher.catalog().moment().table(&world.table.name).unwrap();
-        let compacted = world.publisher.compact(&table, now()).await.unwrap().unwrap();
+        let compacted = world.publisher.compact(&table, None, now()).await.unwrap().unwrap();
         assert!(compacted.version > table.version.unwrap());
         assert_eq!((world.files().await, stamp(&world)), (1, before));
         assert_eq!(world.read().await.len(), 20);
-        assert!(world.publisher.compact(&compacted.table, now()).await.unwrap().is_none());
+        assert!(world.publisher.compact(&compacted.table, None, now()).await.unwrap().is_none());
     }
 }

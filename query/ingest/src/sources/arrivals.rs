@@ -12,7 +12,8 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::events::{self, Accepted, Keeper, PushError};
+use super::events::{self, Accepted, Front, Keeper, PushError, Shelf};
+use super::lead::Lead;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Range, Shared};
@@ -39,12 +40,17 @@ pub(super) struct Inner {
     pub marks: Marks,
     pub entries: BTreeMap<String, Entry>,
     pub services: BTreeMap<String, Service>,
+    /// Where each stream takes events.
+    pub fronts: BTreeMap<String, Arc<dyn Front>>,
     pub logs: BTreeMap<String, Keeper>,
+    /// Where the events of topics are kept.
+    pub shelves: BTreeMap<String, Shelf>,
     /// What landed while the models failed: they owe it.
     pub owed: parking_lot::Mutex<BTreeMap<String, Landed>>,
     pub states: States,
     /// While many sources are loaded one after the other, the models wait for the last of them.
     pub held: AtomicBool,
+    pub lead: Lead,
     pub heavy: Handle,
 }
 
@@ -80,9 +86,22 @@ pub struct Ran {
 
 impl Arrivals {
     /// Brings a fresh or killed lake to where it should be: regions of the gazetteer, batches that were cut short,
-    /// models that are behind. To be called at the start, after recovery.
+    /// models that are behind. To be called at the start, after recovery. Where another node works at the sources, that one
+    /// has done it.
     /// - Errors: the first source or model that fails; calling again goes on.
     pub async fn catch_up(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
+        match self.lead(now).await {
+            Ok(()) => self.finish_left(now).await,
+            Err(SourceError::Elsewhere { owner }) => {
+                tracing::info!(owner, "another node works at the sources");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The work of [`Arrivals::catch_up`].
+    pub(super) async fn finish_left(&self, now: DateTime<Utc>) -> Result<(), SourceError> {
         self.regions(now).await?;
         for entry in self.0.entries.values() {
             let _turn = entry.turn.lock().await;
@@ -137,7 +156,7 @@ impl Arrivals {
             ran.batches += one.batches;
             ran.rows += one.rows;
             ran.models.extend(one.models);
-            ran.failed = one.failed;
+            ran.failed.extend(one.failed);
         }
         if names.is_empty() {
             ran.models = self.rebuild(name, now).await?;
@@ -178,14 +197,19 @@ impl Arrivals {
         (sources, self.0.lakefile.models.iter().map(|model| model.table.to_string()).collect())
     }
 
-    /// Takes pushed events into a source's log; when it returns, the disk has them.
+    /// The sources that fill a table by themselves, as they are asked. None for a model's table.
+    pub fn sources_of(&self, table: &TableName) -> Vec<String> {
+        self.0.lakefile.sources_of(table)
+    }
+
+    /// Takes pushed events into a source's log or topic; when it returns, the disk or the brokers have them.
     /// - Body: one JSON object, an array, or one object a line, at most 10 MB.
-    /// - Errors: [`PushError`]; nothing of the push is stored then.
+    /// - Errors: [`PushError`]; nothing of the push is in a log then, a part of it may be in a topic.
     pub async fn push(&self, source: &str, body: &[u8], now: DateTime<Utc>) -> Result<Accepted, PushError> {
-        let keeper = self.0.logs.get(source).ok_or_else(|| PushError::UnknownSource(source.to_string()))?;
+        let front = self.0.fronts.get(source).ok_or_else(|| PushError::UnknownSource(source.to_string()))?;
         let events = events::parse(body, now)?;
         let texts = events.into_iter().map(|(event, text)| (event.event_id, text)).collect();
-        Ok(keeper.log.append(texts, now).await?)
+        Ok(front.append(texts, now).await?)
     }
 
     /// Lands what one source has now, then runs the models once.
@@ -198,6 +222,19 @@ impl Arrivals {
         let unknown = || SourceError::Unknown { name: name.to_string() };
         let entry = self.0.entries.get(name).ok_or_else(unknown)?;
         let _turn = entry.turn.lock().await;
+        let drained = self.drain_entry(name, entry, progress, now).await;
+        // What was set aside is noted with the look that follows it; after a failure, with the next one.
+        self.0.states.set_aside(name, entry.source.set_aside(), drained.is_ok(), now).await;
+        drained
+    }
+
+    async fn drain_entry(
+        &self,
+        name: &str,
+        entry: &Entry,
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Ran, SourceError> {
         let mut ran = Ran { source: name.to_string(), ..Ran::default() };
         loop {
             let landed = self.land_some(&entry.source, now).await?;

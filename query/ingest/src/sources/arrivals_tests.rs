@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{Days, NaiveDate, TimeDelta};
 use serde_json::json;
 
-use super::testing::{TestLake, at, changed_lake, lake, query, quiet_lake};
+use super::testing::{TestLake, at, changed_lake, lake, query, quiet_lake, whole};
 use super::weather::Grain;
 use super::{PushError, Source};
 
@@ -167,7 +167,7 @@ pub(super) fn ten_degrees(target: &str) -> Result<String, String> {
         let days: Vec<String> = from.iter_days().take_while(|d| *d <= to).map(|d| d.to_string()).collect();
         let body = json!({"daily_units": {"temperature_2m_mean": "°C"},
                           "daily": {"temperature_2m_mean": vec![5.0; days.len()], "time": days}});
-        return Ok(body.to_string());
+        return Ok(whole(body, &query).to_string());
     }
     let start = from.and_hms_opt(0, 0, 0).unwrap().and_utc();
     let times: Vec<String> = (0..(to - from).num_hours() + 24)
@@ -175,7 +175,7 @@ pub(super) fn ten_degrees(target: &str) -> Result<String, String> {
         .collect();
     let body = json!({"hourly_units": {"temperature_2m": "°C"},
                       "hourly": {"temperature_2m": vec![10.0; times.len()], "time": times}});
-    Ok(body.to_string())
+    Ok(whole(body, &query).to_string())
 }
 
 #[tokio::test]

@@ -1,14 +1,19 @@
 //! What all sources over HTTP share: a client that goes only to allowed addresses, and what its errors mean.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode, redirect};
+use bytes::{Bytes, BytesMut};
+use flate2::read::GzDecoder;
+use reqwest::header::{CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use url::Url;
 
 use super::SourceError;
+use super::secret::Secret;
 use super::weather::guard::Guard;
+use crate::lakefile::SecretSpec;
 use crate::words::chain;
 
 /// Time to connect.
@@ -60,4 +65,60 @@ pub fn judged(status: StatusCode, retry_after_secs: Option<u64>, reason: String)
 /// The patience that an answer asks for, in seconds.
 pub fn retry_after(response: &Response) -> Option<u64> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
+}
+
+/// An answer's bytes as they came.
+#[derive(Clone, Debug)]
+pub struct Body {
+    pub bytes: Bytes,
+    /// Whether the service packed them.
+    pub gzip: bool,
+}
+
+impl Body {
+    /// Reads an answer through.
+    /// - Errors: [`SourceError::Refused`] where it is longer than `limit` bytes; [`SourceError::Unavailable`] where it breaks off.
+    pub async fn read(mut response: Response, limit: usize) -> Result<Self, SourceError> {
+        let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|v| v == "gzip");
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(SourceError::refused(format!("the answer is longer than {limit} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Self { bytes: bytes.freeze(), gzip })
+    }
+
+    /// The text of the answer.
+    /// - Errors: [`SourceError::Refused`] for broken packing, or more than `limit` bytes once unpacked.
+    pub fn unpack(&self, limit: usize) -> Result<Bytes, SourceError> {
+        if !self.gzip {
+            return Ok(self.bytes.clone());
+        }
+        let mut text = Vec::new();
+        let mut reader = GzDecoder::new(self.bytes.as_ref()).take(limit as u64 + 1);
+        reader.read_to_end(&mut text).map_err(|e| SourceError::refused(format!("broken gzip: {e}")))?;
+        if text.len() > limit {
+            return Err(SourceError::refused(format!("the answer unpacks to more than {limit} bytes")));
+        }
+        Ok(text.into())
+    }
+}
+
+/// A request with the token of a lake's declaration, as a bearer or alone in a header of that name.
+/// - Errors: [`SourceError::Refused`] where the token is not there, or cannot stand in a header.
+pub fn with_token(
+    request: RequestBuilder,
+    token: Option<&SecretSpec>,
+    header: Option<&str>,
+) -> Result<RequestBuilder, SourceError> {
+    let Some(token) = token.map(Secret::read).transpose()? else { return Ok(request) };
+    let Some(header) = header else { return Ok(request.bearer_auth(token.reveal())) };
+    let unnamed = |_| SourceError::refused(format!("`{header}` is no name of a header"));
+    let name = HeaderName::try_from(header).map_err(unnamed)?;
+    let unfit = |_| SourceError::refused("the token cannot stand in a header");
+    let mut value = HeaderValue::try_from(token.reveal()).map_err(unfit)?;
+    value.set_sensitive(true);
+    Ok(request.header(name, value))
 }

@@ -9,14 +9,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use catalog::Catalog;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use catalog::{Catalog, Days};
 use chrono::{DateTime, Utc};
 use identity::TableName;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{Batch, Source, SourceError, Touched};
-use crate::lakefile::Lakefile;
+use crate::lakefile::{Lakefile, TableSpec};
 use crate::publish::{Mode, Publisher, Regions, Rows, SourceBatch, Write};
 
 /// A batch that is in its table.
@@ -42,6 +45,11 @@ pub struct Intake {
 impl Intake {
     pub fn new(lakefile: Arc<Lakefile>, catalog: Catalog, publisher: Publisher) -> Self {
         Self { lakefile, catalog, publisher, resumed: Arc::default() }
+    }
+
+    /// Looks at every source once more for a batch that was cut short: another process may have left one.
+    pub fn look_again(&self) {
+        self.resumed.lock().clear();
     }
 
     /// Lands the next batch of a source, or the one that a kill cut short.
@@ -95,9 +103,11 @@ impl Intake {
             self.catalog.batches().done(source.name(), n, now).await?;
         } else {
             let table = self.catalog.moment().table(name).ok_or_else(unknown)?;
-            let schema = self.lakefile.table(name).ok_or_else(unknown)?.schema();
-            let write =
-                write(source, n, Rows::Batches(schema, batch.rows), batch.position, &batch.touched, now);
+            let spec = self.lakefile.table(name).ok_or_else(unknown)?;
+            let days = days(spec, &batch.rows, &batch.touched)?;
+            let rows = in_their_columns(spec.schema(), batch.rows);
+            let mut write = write(source, n, rows, batch.position, &batch.touched, now);
+            write.days = Some(days);
             self.publisher.write(&table, write).await?;
         }
         metrics::counter!("lakefront_source_rows_total", "source" => source.name().to_string())
@@ -105,6 +115,17 @@ impl Intake {
         let (source, table) = (source.name().to_string(), name.clone());
         Ok(Landed { source, table, n, rows, touched: batch.touched })
     }
+}
+
+/// The days of rows, and those that their batch is about.
+/// - Errors: the column they are ordered by is no date.
+pub fn days(spec: &TableSpec, rows: &[RecordBatch], touched: &Touched) -> Result<Days, ArrowError> {
+    Ok(Days { rows: spec.rows_by_day(rows)?, span: touched.hull(), ..Days::default() })
+}
+
+/// Rows of a source in columns of their own, which a source that widens its table has more of than are declared.
+pub fn in_their_columns(declared: SchemaRef, rows: Vec<RecordBatch>) -> Rows {
+    Rows::Batches(rows.first().map_or(declared, RecordBatch::schema), rows)
 }
 
 fn write(
@@ -118,6 +139,7 @@ fn write(
     let (mode, split) = source.mode();
     let mut write = Write::new(rows, mode, now);
     write.split = split;
+    write.widen = source.widens();
     write.txn = Some((format!("source:{}", source.name()), n));
     write.regions = Regions::These(touched.regions());
     write.batch = Some(SourceBatch { source: source.name().to_string(), n, position });

@@ -8,7 +8,7 @@
 //! A batch is named by its source and a number. Its row in the catalog, written before the commit, says
 //! which raw objects it is made of, so that after kill -9 the same batch is made again from them
 //! ([`Source::replay`]) and the commit's application transaction keeps it from landing twice.
-//! Absent on purpose: times of a calendar (`schedules`), Kafka, and any HTTP type.
+//! Absent on purpose: times of a calendar (`schedules`), and any HTTP type of ours.
 
 mod arrivals;
 mod backfill;
@@ -16,8 +16,11 @@ pub mod events;
 pub mod files;
 mod http;
 mod intake;
+mod lead;
+mod lineage;
 mod mappings;
 mod marks;
+mod notice;
 mod open;
 mod patience;
 mod raw;
@@ -41,16 +44,21 @@ use serde_json::Value;
 pub use arrivals::{Arrivals, Ran};
 pub use events::{Accepted, InvalidEvent, PushError, Unwritten};
 pub use intake::{Intake, Landed};
+pub use lead::{is_led, is_served};
+pub use lineage::Origin;
+pub use notice::{NoticeError, Noticed};
 pub use open::{ArrivalsConfig, OpenError};
 pub(crate) use raw::sha256 as digest;
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
 pub use touched::{Touched, month_of};
+pub use upkeep::Maintained;
 pub use workers::Workers;
 
 use crate::publish::{Mode, Split};
 
 /// One batch of a source: where it ends, what it is made of, and its curated rows.
+#[derive(Clone)]
 pub struct Batch {
     /// Where the source goes on after this batch; the source's own JSON.
     pub position: Value,
@@ -102,6 +110,16 @@ pub trait Source: Send + Sync {
 
     /// The same batch again, from the raw objects its row names. Equal rows, `ingested_at` included.
     async fn replay(&self, position: Value, objects: Value) -> Result<Batch, SourceError>;
+
+    /// Whether its rows may have columns that the table lacks, which are added then.
+    fn widens(&self) -> bool {
+        false
+    }
+
+    /// How many files it has set aside since the start; [`catalog::SourceFiles::set_aside`] names them.
+    fn set_aside(&self) -> u64 {
+        0
+    }
 }
 
 /// Why a source gave no batch.
@@ -116,6 +134,12 @@ pub enum SourceError {
     /// The address is not one that the configuration allows.
     #[error("the address {address} is not allowed: {reason}")]
     NotAllowed { address: String, reason: String },
+    /// What comes next in a stream is no longer there.
+    #[error(
+        "the source stands still: {reason}; have what is missing sent again, then let it go on at the oldest event there is by \
+         `after_gap = \"oldest\"`"
+    )]
+    Gap { reason: String },
     #[error("the raw area cannot be written or read")]
     Raw(#[from] lake::Error),
     #[error("the log of the source fails")]
@@ -136,6 +160,12 @@ pub enum SourceError {
     Unknown { name: String },
     #[error("the work was stopped")]
     Stopped,
+    /// Of the nodes that share the catalog one works at the sources.
+    #[error("another node works at the sources: {owner}")]
+    Elsewhere { owner: String },
+    /// The work needs the tables for itself.
+    #[error("a server has the lake, and this work needs it alone: stop it first ({owner})")]
+    Served { owner: String },
     #[error("a model failed")]
     Model(#[from] crate::models::ModelError),
 }
@@ -151,6 +181,7 @@ impl SourceError {
             self,
             Self::Refused { .. }
                 | Self::NotAllowed { .. }
+                | Self::Gap { .. }
                 | Self::Rows(_)
                 | Self::Unknown { .. }
                 | Self::Stopped

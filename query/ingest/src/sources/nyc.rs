@@ -43,7 +43,10 @@ fn answer(hours: &Hours, target: &str) -> Result<String, String> {
         .map(|origin| {
             if query.contains_key("daily") {
                 let days: Vec<String> = from.iter_days().take_while(|d| *d <= to).map(|d| d.to_string()).collect();
-                return json!({"daily_units": {}, "daily": {"temperature_2m_mean": vec![Value::Null; days.len()], "time": days}});
+                let mut daily: serde_json::Map<String, Value> =
+                    query["daily"].split(',').map(|name| (name.to_string(), json!(vec![Value::Null; days.len()]))).collect();
+                daily.insert("time".into(), json!(days));
+                return json!({"daily_units": {}, "daily": daily});
             }
             let start = from.and_hms_opt(0, 0, 0).unwrap().and_utc();
             let times: Vec<_> = (0..(to - from).num_hours() + 24).map(|h| start + TimeDelta::hours(h)).collect();

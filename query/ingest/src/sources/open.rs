@@ -15,14 +15,20 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::arrivals::{Arrivals, Entry, Inner, Service};
-use super::events::{Keeper, Log, Stream};
+#[cfg(feature = "kafka")]
+use super::events::kafka::{Consumer, ConsumerParts, Ids, Producer};
+use super::events::poll::Poller;
+use super::events::{Front, Keeper, Log, Shelf, Stream};
 use super::files::{Files, FilesParts, Folder, Ftp, Http, Names, Origin, Store};
+use super::lead::Lead;
 use super::mappings::Mapped;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Client, Current, Forecast, Shared};
 use super::{Intake, Places, RawStore, Source, SourceError, Workers};
-use crate::lakefile::{EventsSpec, FilesFrom, FilesSpec, Lakefile, Mapping, SourceSpec, WeatherSpec};
+use crate::lakefile::{
+    EventsSpec, FilesFrom, FilesSpec, KafkaSpec, Lakefile, Mapping, SourceSpec, WeatherSpec,
+};
 use crate::models::Models;
 use crate::publish::Publisher;
 
@@ -67,6 +73,12 @@ pub enum OpenError {
     Models(#[from] datafusion::error::DataFusionError),
 }
 
+impl OpenError {
+    fn of(name: &str, source: SourceError) -> Self {
+        Self::Source { name: name.to_string(), source: Box::new(source) }
+    }
+}
+
 /// What every source is made with.
 struct Opening<'a> {
     lakefile: &'a Arc<Lakefile>,
@@ -75,6 +87,17 @@ struct Opening<'a> {
     places: Places,
     workers: Workers,
     known: SourceFiles,
+    #[cfg(feature = "kafka")]
+    lake: Lake,
+    catalog: Catalog,
+}
+
+/// The streams of a lake.
+#[derive(Default)]
+struct Streams {
+    fronts: BTreeMap<String, Arc<dyn Front>>,
+    logs: BTreeMap<String, Keeper>,
+    shelves: BTreeMap<String, Shelf>,
 }
 
 impl Arrivals {
@@ -90,16 +113,23 @@ impl Arrivals {
         let raw = RawStore::new(lake.objects().clone(), lakefile.area("raw"));
         let places = Places::new(lake.clone(), catalog.clone());
         let (known, places_too) = (catalog.source_files(), places.clone());
-        let opening =
-            Opening { lakefile: &lakefile, folder: &folder, raw, places: places_too, workers, known };
-        let (mut entries, mut services, mut logs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let opening = Opening {
+            lakefile: &lakefile,
+            folder: &folder,
+            raw,
+            places: places_too,
+            workers,
+            known,
+            #[cfg(feature = "kafka")]
+            lake: lake.clone(),
+            catalog: catalog.clone(),
+        };
+        let (mut entries, mut services) = (BTreeMap::new(), BTreeMap::new());
+        let mut streams = Streams::default();
         for (name, spec) in &lakefile.sources {
             match spec {
                 SourceSpec::Files(spec) => opening.files(name, spec, &mut entries)?,
-                SourceSpec::Events(spec) => {
-                    let keeper = opening.events(name, spec, &mut entries).await?;
-                    logs.insert(name.clone(), keeper);
-                }
+                SourceSpec::Events(spec) => opening.events(name, spec, &mut entries, &mut streams).await?,
                 SourceSpec::Weather(spec) => {
                     services.insert(name.clone(), opening.weather(name, spec, &mut entries)?);
                 }
@@ -112,9 +142,12 @@ impl Arrivals {
         let intake = Intake::new(lakefile.clone(), catalog.clone(), publisher.clone());
         let marks = Marks::new(catalog.clone());
         let (owed, held) = (parking_lot::Mutex::default(), AtomicBool::new(false));
-        let streams = logs.keys().cloned().collect();
-        let states = States::new(catalog.clone(), entries.keys().cloned().collect(), streams);
+        let Streams { fronts, logs, shelves } = streams;
+        let streaming = fronts.keys().cloned().collect();
+        let states = States::new(catalog.clone(), entries.keys().cloned().collect(), streaming);
+        let lead = Lead::new(&catalog, heavy.clone());
         let inner = Inner {
+            lead,
             lakefile,
             catalog,
             places,
@@ -124,7 +157,9 @@ impl Arrivals {
             marks,
             entries,
             services,
+            fronts,
             logs,
+            shelves,
             owed,
             states,
             held,
@@ -132,6 +167,10 @@ impl Arrivals {
         };
         Ok(Self(Arc::new(inner)))
     }
+}
+
+fn remembered(spec: &EventsSpec) -> TimeDelta {
+    TimeDelta::from_std(spec.remember.0).unwrap_or(TimeDelta::days(8))
 }
 
 fn entry(source: impl Source + 'static, every: Option<Duration>) -> Entry {
@@ -200,7 +239,31 @@ impl Opening<'_> {
         name: &str,
         spec: &EventsSpec,
         entries: &mut BTreeMap<String, Entry>,
-    ) -> Result<Keeper, OpenError> {
+        streams: &mut Streams,
+    ) -> Result<(), OpenError> {
+        let front: Arc<dyn Front> = match &spec.kafka {
+            Some(topic) => self.topic(name, spec, topic, entries, streams)?,
+            None => self.log(name, spec, entries, streams).await?,
+        };
+        if let Some(poll) = &spec.poll {
+            let shelf = self.shelf(name, "poll");
+            let poller =
+                Poller::new(name, &spec.table, poll, shelf, Arc::clone(&front), self.catalog.clone());
+            let poller = poller.map_err(|source| OpenError::of(name, source))?;
+            entries.insert(poller.name().to_string(), entry(poller, Some(poll.every.0)));
+        }
+        streams.fronts.insert(name.to_string(), front);
+        Ok(())
+    }
+
+    /// A stream behind a log of this node.
+    async fn log(
+        &self,
+        name: &str,
+        spec: &EventsSpec,
+        entries: &mut BTreeMap<String, Entry>,
+        streams: &mut Streams,
+    ) -> Result<Arc<dyn Front>, OpenError> {
         self.make_folder(self.folder)?;
         let file = self.folder.join(format!("{name}.db"));
         let failed = |source| OpenError::Log { file: file.display().to_string(), source };
@@ -214,8 +277,55 @@ impl Opening<'_> {
             places: self.places.clone(),
         };
         entries.insert(name.to_string(), entry(stream, spec.every.map(|every| every.0)));
-        let remembered = TimeDelta::from_std(spec.remember.0).unwrap_or(TimeDelta::days(8));
-        Ok(Keeper { name: name.to_string(), log, raw: self.raw.clone(), remembered })
+        let (raw, remembered) = (self.raw.clone(), remembered(spec));
+        let keeper = Keeper { name: name.to_string(), log: log.clone(), raw, remembered };
+        streams.logs.insert(name.to_string(), keeper);
+        Ok(Arc::new(log))
+    }
+
+    /// A stream behind a topic.
+    #[cfg(feature = "kafka")]
+    fn topic(
+        &self,
+        name: &str,
+        spec: &EventsSpec,
+        topic: &KafkaSpec,
+        entries: &mut BTreeMap<String, Entry>,
+        streams: &mut Streams,
+    ) -> Result<Arc<dyn Front>, OpenError> {
+        let (lake, catalog, table) = (self.lake.clone(), self.catalog.clone(), spec.table.clone());
+        let parts = ConsumerParts {
+            name: name.to_string(),
+            spec: topic.clone(),
+            table: spec.table.clone(),
+            schema: self.schema(name, &spec.table)?,
+            events_per_batch: spec.events_per_batch,
+            remembered: remembered(spec),
+            places: self.places.clone(),
+            shelf: self.shelf(name, &topic.topic),
+            ids: Ids { lake, catalog, table },
+            catalog: self.catalog.clone(),
+        };
+        entries.insert(name.to_string(), entry(Consumer::new(parts), spec.every.map(|every| every.0)));
+        streams.shelves.insert(name.to_string(), self.shelf(name, &topic.topic));
+        Ok(Arc::new(Producer::new(topic).map_err(|source| OpenError::of(name, source))?))
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn topic(
+        &self,
+        name: &str,
+        _spec: &EventsSpec,
+        _topic: &KafkaSpec,
+        _entries: &mut BTreeMap<String, Entry>,
+        _streams: &mut Streams,
+    ) -> Result<Arc<dyn Front>, OpenError> {
+        // The lake's declaration was refused before; this is for a lake that was made in the program.
+        Err(OpenError::of(name, SourceError::refused("this program was built without Kafka")))
+    }
+
+    fn shelf(&self, name: &str, origin: &str) -> Shelf {
+        Shelf { name: name.to_string(), raw: self.raw.clone(), origin: format!("{name}:{origin}") }
     }
 
     fn weather(

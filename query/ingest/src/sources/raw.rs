@@ -143,6 +143,14 @@ impl RawStore {
         self.put_manifest(&format!("{day}/{n:08}-manifest.ndjson"), objects).await
     }
 
+    /// Takes the manifest of a batch's objects away, so that nobody takes them for what was asked.
+    pub async fn unsign(&self, n: i64, objects: &[RawObject]) -> Result<(), SourceError> {
+        let Some((day, _)) = objects.first().and_then(|object| object.path.rsplit_once('/')) else {
+            return Ok(());
+        };
+        Ok(self.objects.delete(&format!("{day}/{n:08}-manifest.ndjson")).await?)
+    }
+
     /// Removes an object that no manifest names.
     pub async fn discard(&self, object: &RawObject) -> Result<(), SourceError> {
         Ok(self.objects.delete(&object.path).await?)

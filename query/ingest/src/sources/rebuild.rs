@@ -5,8 +5,8 @@
 //!                    ─▶ events of the logs, from the files that keep them ─▶ models, over what all of it touched
 //! ```
 //! The rows are equal, `ingested_at` too: it is when the bytes came, which the manifests say. While it runs the tables are
-//! not whole, so nobody may be served: the verb takes the folder for itself, and a server that finds such a job cut short
-//! ends it before it is ready.
+//! not whole, so nobody may be served: the verb takes the folder for itself, on a shared catalog it begins only while no
+//! node serves, and a server that finds such a job at work or cut short waits for its end before it is ready.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use catalog::Batch;
 use chrono::{DateTime, NaiveDate, Utc};
 use identity::TableName;
 
-use super::events::{Keeper, rows};
+use super::events::{Keeper, Shelf, rows, table_rows};
+use super::intake::{days, in_their_columns};
 use super::weather::Range;
 use super::{Arrivals, Progress, Source, SourceError, Touched};
-use crate::publish::{Mode, Regions, Rows, Split, Write};
+use crate::publish::{Mode, Regions, Split, Write};
 
 /// Batch rows read at a time.
 const PAGE: i64 = 500;
@@ -38,6 +39,7 @@ impl Arrivals {
         progress: &dyn Progress,
         now: DateTime<Utc>,
     ) -> Result<Vec<TableName>, SourceError> {
+        self.alone().await?;
         let mut turns = Vec::new();
         for entry in self.0.entries.values() {
             turns.push(entry.turn.lock().await);
@@ -51,7 +53,7 @@ impl Arrivals {
         let past = self.past().await?;
         let tables: Vec<TableName> = self.0.lakefile.tables.iter().map(|table| table.name.clone()).collect();
         for table in &tables {
-            let nothing = Filled { rows: Vec::new(), mode: Mode::Overwrite, split: None };
+            let nothing = Filled { rows: Vec::new(), mode: Mode::Overwrite, split: None, widen: false };
             self.fill(table, nothing, &Touched::default(), now).await?;
         }
         let changed = self.refill(past, progress, now).await?;
@@ -64,7 +66,7 @@ impl Arrivals {
     async fn past(&self) -> Result<Vec<Past>, SourceError> {
         let today = Range { from: NaiveDate::MIN, to: NaiveDate::MIN };
         let archives = self.archives(today).into_iter().map(|archive| Arc::new(archive) as Arc<dyn Source>);
-        let polled = self.0.entries.iter().filter(|(name, _)| !self.0.logs.contains_key(*name));
+        let polled = self.0.entries.iter().filter(|(name, _)| !self.0.fronts.contains_key(*name));
         let polled = polled.map(|(_, entry)| Arc::clone(&entry.source));
         let mut past = Vec::new();
         for source in polled.chain(archives) {
@@ -89,14 +91,14 @@ impl Arrivals {
         now: DateTime<Utc>,
     ) -> Result<BTreeMap<TableName, Touched>, SourceError> {
         let mut changed: BTreeMap<TableName, Touched> = BTreeMap::new();
-        let of = (past.len() + self.0.logs.len()) as u64;
+        let of = (past.len() + self.0.fronts.len()) as u64;
         let mut done = 0;
         for Past { source, batch } in past {
             let (one, Batch { position, objects, .. }) = (Arc::clone(&source), batch);
             let again = self.0.heavy.spawn(async move { one.replay(position, objects).await });
             let again = again.await.map_err(|e| SourceError::refused(format!("a batch ended: {e}")))??;
             let (mode, split) = source.mode();
-            let filled = Filled { rows: again.rows, mode, split };
+            let filled = Filled { rows: again.rows, mode, split, widen: source.widens() };
             self.fill(source.table(), filled, &again.touched, now).await?;
             changed.entry(source.table().clone()).or_default().merge(&again.touched);
             done += 1;
@@ -105,6 +107,13 @@ impl Arrivals {
         for (name, keeper) in &self.0.logs {
             let Some(entry) = self.0.entries.get(name) else { continue };
             let touched = self.refill_log(name, keeper, entry.source.as_ref(), now).await?;
+            changed.entry(entry.source.table().clone()).or_default().merge(&touched);
+            done += 1;
+            progress.step("raw batches", done, of);
+        }
+        for (name, shelf) in &self.0.shelves {
+            let Some(entry) = self.0.entries.get(name) else { continue };
+            let touched = self.refill_topic(shelf, entry.source.as_ref(), now).await?;
             changed.entry(entry.source.table().clone()).or_default().merge(&touched);
             done += 1;
             progress.step("raw batches", done, of);
@@ -134,7 +143,32 @@ impl Arrivals {
             let (batch, days) = rows(&schema, &logged, &HashMap::new())?;
             let days = days.with_neighbours();
             let (mode, split) = source.mode();
-            self.fill(table, Filled { rows: vec![batch], mode, split }, &days, now).await?;
+            self.fill(table, Filled { rows: vec![batch], mode, split, widen: false }, &days, now).await?;
+            touched.merge(&days);
+        }
+        Ok(touched)
+    }
+
+    /// The events of a topic that were in the table.
+    async fn refill_topic(
+        &self,
+        shelf: &Shelf,
+        source: &dyn Source,
+        now: DateTime<Utc>,
+    ) -> Result<Touched, SourceError> {
+        let (batches, table) = (self.0.catalog.batches(), source.table());
+        let landed = batches.last(source.name()).await?.map_or(0, |batch| batch.n);
+        let unknown = || SourceError::Unknown { name: table.to_string() };
+        let schema = self.0.lakefile.table(table).ok_or_else(unknown)?.schema();
+        let mut touched = Touched::default();
+        for place in shelf.places().await?.into_iter().filter(|place| place.n <= landed) {
+            let kept = shelf.read(&place, now).await?;
+            let received = vec![kept.at.timestamp_micros(); kept.events.len()];
+            // As of a log: which days are local ones is not known before the regions are there.
+            let (batch, days) = table_rows(&schema, &kept.events, received, &HashMap::new())?;
+            let days = days.with_neighbours();
+            let (mode, split) = source.mode();
+            self.fill(table, Filled { rows: vec![batch], mode, split, widen: false }, &days, now).await?;
             touched.merge(&days);
         }
         Ok(touched)
@@ -147,7 +181,7 @@ impl Arrivals {
         touched: &Touched,
         now: DateTime<Utc>,
     ) -> Result<(), SourceError> {
-        let Filled { rows, mode, split } = filled;
+        let Filled { rows, mode, split, widen } = filled;
         if rows.iter().all(|batch| batch.num_rows() == 0) && mode != Mode::Overwrite {
             return Ok(());
         }
@@ -159,8 +193,12 @@ impl Arrivals {
             (_, true) => Regions::These(touched.regions()),
             (_, false) => Regions::None,
         };
-        let mut write = Write::new(Rows::Batches(spec.schema(), rows), mode, now);
+        // An emptied table has the columns that are declared, until its files bring the others again.
+        let columns = matches!(mode, Mode::Overwrite).then(|| spec.catalog_columns());
+        let days = days(spec, &rows, touched)?;
+        let mut write = Write::new(in_their_columns(spec.schema(), rows), mode, now);
         (write.split, write.regions) = (split, regions);
+        (write.widen, write.columns, write.days) = (widen, columns, Some(days));
         self.0.publisher.write(&table, write).await?;
         Ok(())
     }
@@ -186,4 +224,5 @@ struct Filled {
     rows: Vec<arrow::array::RecordBatch>,
     mode: Mode,
     split: Option<Split>,
+    widen: bool,
 }

@@ -11,10 +11,14 @@ use crate::words::chain;
 
 /// Time between two copies of the logs into the raw area.
 const KEEP: Duration = Duration::from_secs(60);
+/// How often a node that does not work at the sources looks whether it is to.
+const STANDBY: Duration = Duration::from_secs(1);
 /// The least time between two tries of models that fail; their source goes on.
 const MODELS: Duration = Duration::from_secs(5);
-/// The longest time between two tries of a source that fails.
+/// The longest time between two tries of a source that fails,
 const LONGEST: Duration = Duration::from_secs(300);
+/// and of a stream, whose events wait.
+const LONGEST_OF_STREAM: Duration = Duration::from_secs(10);
 
 impl Arrivals {
     /// Asks every source until `stop` is cancelled; what is being landed then is finished.
@@ -33,10 +37,18 @@ impl Arrivals {
 
     async fn ask(self, name: String, stop: CancellationToken) {
         let Some(every) = self.0.entries.get(&name).and_then(|e| e.every) else { return };
+        let streams = self.0.fronts.contains_key(&name);
+        let longest = if streams { LONGEST_OF_STREAM.max(every) } else { LONGEST };
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let (began, drained) = (Utc::now(), self.drain(&name, &(), Utc::now()).await);
+            let began = Utc::now();
+            let drained = match self.lead(began).await {
+                Ok(()) => self.drain(&name, &(), began).await,
+                Err(error) => Err(error),
+            };
             let pause = match &drained {
+                // The other one asks.
+                Err(SourceError::Elsewhere { .. }) => STANDBY,
                 Ok(ran) => {
                     if ran.batches > 0 {
                         tracing::debug!(source = name, batches = ran.batches, rows = ran.rows, "arrived");
@@ -48,7 +60,7 @@ impl Arrivals {
                     failures += 1;
                     metrics::counter!("lakefront_source_failures_total", "source" => name.clone())
                         .increment(1);
-                    let pause = patience(error, every, failures);
+                    let pause = patience(error, every, longest, failures);
                     tracing::warn!(source = name, error = %chain(error), ?pause, "the source failed");
                     pause
                 }
@@ -82,8 +94,8 @@ impl Arrivals {
     }
 }
 
-/// Twice as long after each failure, from the source's own rhythm to five minutes; longer when it says so itself.
-fn patience(error: &SourceError, every: Duration, failures: u32) -> Duration {
+/// Twice as long after each failure, from the source's own rhythm to the longest; longer when it says so itself.
+fn patience(error: &SourceError, every: Duration, longest: Duration, failures: u32) -> Duration {
     // What landed has landed; only the models are tried again.
     if matches!(error, SourceError::Model(_)) {
         return every.max(MODELS);
@@ -92,5 +104,5 @@ fn patience(error: &SourceError, every: Duration, failures: u32) -> Duration {
         SourceError::Unavailable { retry_after_secs: Some(seconds), .. } => Duration::from_secs(*seconds),
         _ => Duration::ZERO,
     };
-    every.saturating_mul(1 << failures.min(10)).min(LONGEST).max(asked)
+    every.saturating_mul(1 << failures.min(10)).min(longest).max(asked)
 }

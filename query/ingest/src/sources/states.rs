@@ -6,11 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use catalog::{Catalog, SourceState};
 use chrono::{DateTime, TimeDelta, Utc};
+use identity::TableName;
 use parking_lot::Mutex;
 
 use super::arrivals::Ran;
 use super::{Landed, SourceError};
 use crate::alerts::{self, Raised};
+use crate::health::upkeep_of;
 use crate::models::{ModelError, broken};
 use crate::words::chain;
 
@@ -18,6 +20,8 @@ use crate::words::chain;
 const EVERY: TimeDelta = TimeDelta::seconds(30);
 /// Batches before a source has a usual volume.
 const BATCHES: i64 = 10;
+/// Files set aside that are looked at in one go, the newest first.
+const TOLD: i64 = 1_000;
 /// How many times more, or fewer, rows than usual are a jump,
 const JUMP: f64 = 5.0;
 /// where a usual batch has at least so many.
@@ -31,11 +35,13 @@ pub struct States {
     streams: BTreeSet<String>,
     /// When each was last written as well; absent after a failure.
     well: Mutex<HashMap<String, DateTime<Utc>>>,
+    /// How many files of each had been set aside when it was last looked whom to tell; absent before the first look.
+    aside: Mutex<HashMap<String, u64>>,
 }
 
 impl States {
     pub fn new(catalog: Catalog, sources: BTreeSet<String>, streams: BTreeSet<String>) -> Self {
-        Self { catalog, sources, streams, well: Mutex::default() }
+        Self { catalog, sources, streams, well: Mutex::default(), aside: Mutex::default() }
     }
 
     /// How a call at `now` ended, and when the source is asked again, where that is known.
@@ -47,9 +53,12 @@ impl States {
         now: DateTime<Utc>,
     ) {
         let written = match ended {
-            Err(SourceError::Stopped) => return,
+            Err(SourceError::Stopped | SourceError::Elsewhere { .. }) => return,
             Err(error) => {
                 self.well.lock().remove(source);
+                if let SourceError::Gap { reason } = error {
+                    alerts::raise(&self.catalog, Raised::gap(source, reason), now).await;
+                }
                 self.catalog.source_states().failed(source, &chain(error), next, now).await
             }
             Ok(_) if self.is_fresh(source, now) => return,
@@ -60,12 +69,34 @@ impl States {
             }
         };
         if let Err(error) = written {
-            tracing::debug!(source, %error, "the source's state could not be noted");
+            tracing::warn!(source, %error, "the source's state could not be noted");
         }
     }
 
     fn is_fresh(&self, source: &str, now: DateTime<Utc>) -> bool {
         self.well.lock().get(source).is_some_and(|at| now - *at < EVERY)
+    }
+
+    /// How the upkeep of a table ended: `failure`, or well. Written when it fails, and once when it does no longer.
+    pub async fn kept(&self, table: &TableName, failure: Option<&str>, now: DateTime<Utc>) {
+        let (states, name) = (self.catalog.source_states(), upkeep_of(table));
+        let written = match failure {
+            Some(error) => {
+                self.well.lock().remove(&name);
+                states.failed(&name, error, None, now).await
+            }
+            None if self.well.lock().contains_key(&name) => return,
+            None => {
+                let written = states.succeeded(&name, None, now).await;
+                if written.is_ok() {
+                    self.well.lock().insert(name, now);
+                }
+                written
+            }
+        };
+        if let Err(error) = written {
+            tracing::warn!(%table, %error, "how the table's upkeep ended could not be noted");
+        }
     }
 
     /// Notes the volume of what landed, and raises a jump.
@@ -80,8 +111,27 @@ impl States {
                     alerts::raise(&self.catalog, raised, now).await;
                 }
                 Ok(_) => {}
-                Err(error) => tracing::debug!(source, %error, "the source's volume could not be noted"),
+                Err(error) => tracing::warn!(source, %error, "the source's volume could not be noted"),
             }
+        }
+    }
+
+    /// Raises each file that was set aside. `count`: how many were since the start; `noted`: the catalog knows them all.
+    pub async fn set_aside(&self, source: &str, count: u64, noted: bool, now: DateTime<Utc>) {
+        if self.aside.lock().get(source) == Some(&count) {
+            return;
+        }
+        let files = match self.catalog.source_files().set_aside(source, TOLD).await {
+            Ok(files) => files,
+            Err(error) => return tracing::warn!(source, %error, "what was set aside is told later"),
+        };
+        // An alert that is forgotten would be raised again, so what came before then is not looked at.
+        let since = now - self.catalog.alert_memory();
+        for file in files.iter().filter(|file| file.came_at > since) {
+            alerts::raise(&self.catalog, Raised::set_aside(source, file), now).await;
+        }
+        if noted {
+            self.aside.lock().insert(source.to_string(), count);
         }
     }
 

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use database::{DatabaseConfig, Db};
 use datafusion::prelude::SessionContext;
 use lake::{Lake, LakeConfig, Location};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Arrivals, ArrivalsConfig, Workers};
@@ -136,6 +137,18 @@ impl TestLake {
 /// A query string as a map.
 pub fn query(target: &str) -> BTreeMap<String, String> {
     url::Url::parse(&format!("http://x{target}")).unwrap().query_pairs().into_owned().collect()
+}
+
+/// An answer with every variable that was asked for; those it does not speak of have no value at any time.
+pub fn whole(mut answer: Value, query: &BTreeMap<String, String>) -> Value {
+    for part in ["hourly", "daily"] {
+        let Some(lists) = answer[part].as_object_mut() else { continue };
+        let times = lists["time"].as_array().map_or(0, Vec::len);
+        for name in query[part].split(',') {
+            lists.entry(name).or_insert_with(|| vec![Value::Null; times].into());
+        }
+    }
+    answer
 }
 
 pub fn at(text: &str) -> DateTime<Utc> {

@@ -9,9 +9,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use identity::{TableId, TableName};
 use lake::Location;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Arrivals, Progress, SourceError};
+use crate::lakefile::TableSpec;
+use crate::publish::Error;
+use crate::words::chain;
 
 /// Time between two looks at the tables for small files.
 const COMPACT: Duration = Duration::from_secs(60);
@@ -30,26 +34,37 @@ const LOG: TimeDelta = TimeDelta::minutes(27);
 /// How long files stay that no kept version names: longer than any write or query.
 const FILES: Duration = Duration::from_secs(3_600);
 
+/// What became of the tables that were seen to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Maintained {
+    pub tables: Vec<TableName>,
+    /// Tables with why their upkeep failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+}
+
 impl Arrivals {
     /// Brings every table into good shape at once, as the rounds do by and by.
-    /// - Shape: the tables.
+    /// - Shape: what became of the tables.
     /// - Errors: [`SourceError::Stopped`]; a table that is being written waits for the next round.
     pub async fn maintain(
         &self,
         progress: &dyn Progress,
         now: DateTime<Utc>,
-    ) -> Result<Vec<TableName>, SourceError> {
-        let tables: Vec<TableName> = self.0.lakefile.tables.iter().map(|table| table.name.clone()).collect();
-        for (done, table) in tables.iter().enumerate() {
+    ) -> Result<Maintained, SourceError> {
+        let mut maintained = Maintained::default();
+        let tables = &self.0.lakefile.tables;
+        for (done, table) in tables.iter().map(|table| &table.name).enumerate() {
             if progress.stopped() {
                 return Err(SourceError::Stopped);
             }
-            if let Err(error) = self.keep_up_table(table, EVERYTHING, now).await {
-                tracing::info!(%table, %error, "the table's upkeep waits");
+            match self.keep_up_noted(table, EVERYTHING, now).await {
+                None => maintained.tables.push(table.clone()),
+                Some(error) => maintained.failed.push(format!("{table}: {error}")),
             }
             progress.step("tables", done as u64 + 1, tables.len() as u64);
         }
-        Ok(tables)
+        Ok(maintained)
     }
 
     pub(super) async fn keep_up(self, stop: CancellationToken) {
@@ -58,24 +73,34 @@ impl Arrivals {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(COMPACT) => {}
             }
+            if self.lead(Utc::now()).await.is_err() {
+                continue;
+            }
             if let Err(error) = self.retry(Utc::now(), &mut super::Ran::default()).await {
                 tracing::warn!(%error, "failing models could not be tried again");
             }
             for table in self.0.lakefile.tables.iter().map(|t| &t.name) {
-                if let Err(error) = self.keep_up_table(table, round, Utc::now()).await {
-                    // The next round tries again; a conflict with a writer is no news.
-                    tracing::debug!(%table, %error, "the table's upkeep waits");
-                }
+                self.keep_up_noted(table, round, Utc::now()).await;
             }
         }
     }
 
-    async fn keep_up_table(
-        &self,
-        name: &TableName,
-        round: u64,
-        now: DateTime<Utc>,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// Sees to a table, and notes how that ended. The next round tries again.
+    /// - Shape: why it failed; a conflict with a writer is no failure.
+    async fn keep_up_noted(&self, table: &TableName, round: u64, now: DateTime<Utc>) -> Option<String> {
+        let failure = match self.keep_up_table(table, round, now).await {
+            Err(Error::Conflict) => return None,
+            ended => ended.err().map(|error| chain(&error)),
+        };
+        if let Some(error) = &failure {
+            tracing::warn!(%table, error, "the table's upkeep fails");
+            metrics::counter!("lakefront_upkeep_failures_total", "table" => table.to_string()).increment(1);
+        }
+        self.0.states.kept(table, failure.as_deref(), now).await;
+        failure
+    }
+
+    async fn keep_up_table(&self, name: &TableName, round: u64, now: DateTime<Utc>) -> Result<(), Error> {
         let Some(table) = self.0.catalog.moment().table(name) else { return Ok(()) };
         if table.version.is_none() {
             return Ok(());
@@ -83,8 +108,11 @@ impl Arrivals {
         let (lake, at) = (self.0.publisher.lake(), Location::from_str(&table.location)?);
         // A model's recent days have a file each on purpose; one event rewrites one of them.
         let files = lake.snapshot(&at, table.version.unwrap_or_default()).await?.files().len();
-        if !self.0.models.fills(name) || files > MODEL_FILES {
-            self.0.publisher.compact(&table, now).await?;
+        let fed = !self.0.models.fills(name);
+        if fed || files > MODEL_FILES {
+            // What a source fills stays by month: a late hour rewrites the files of its own month and no others.
+            let months = self.0.lakefile.table(name).filter(|_| fed).and_then(TableSpec::dated);
+            self.0.publisher.compact(&table, months, now).await?;
         }
         if round.is_multiple_of(CHECKPOINT_EVERY) {
             let since = self.log_since(table.id, now).await?;

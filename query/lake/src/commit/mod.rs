@@ -136,6 +136,17 @@ impl Lake {
         Err(CommitError::Conflict { version: base.version() })
     }
 
+    /// Takes the next version with an entry that changes nothing: a put that a store has taken and not done yet cannot
+    /// land there any more. A folder does nothing later, and needs none; neither does a place without a table.
+    /// Errors: as [`Self::commit`]; such a put may land then.
+    pub async fn fence(&self, at: &Location) -> Result<(), CommitError> {
+        if self.store.folder.is_some() || self.newest(at).await?.is_none() {
+            return Ok(());
+        }
+        let entry = Commit { changes_data: false, ..Commit::new(IntentId::new(), "FENCE") };
+        self.commit(at, entry).await.map(drop)
+    }
+
     /// Puts one version. An error of the store says nothing about what it did, so the version is read back.
     async fn put(
         &self,
@@ -277,6 +288,25 @@ mod tests {
             assert_eq!(lake.commit(&at, numbered(6)).await.unwrap().version, 2);
             assert_eq!(lake.txn_version(&at, "source:d").await.unwrap(), Some(6));
             assert_eq!(lake.txn_version(&at, "source:e").await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn where_a_put_may_come_late_a_fence_takes_its_version_and_no_row() {
+        let (_folder, lakes) = lakes().await;
+        for (lake, may_come_late) in lakes.into_iter().zip([true, false, false]) {
+            let at = place("daily");
+            lake.fence(&at).await.unwrap();
+            assert_eq!(lake.latest(&at).await.unwrap(), None);
+            lake.create(&at, schema(), &[]).await.unwrap();
+            append(&lake, &at, rows("a", 0..5)).await;
+            lake.fence(&at).await.unwrap();
+            let late = lake.store.create(&at.log(&entry_name(2)), "late").await;
+            assert_eq!(late.is_err(), may_come_late);
+            if may_come_late {
+                append(&lake, &at, rows("b", 0..3)).await;
+                assert_eq!(lake.snapshot(&at, 3).await.unwrap().rows(), 8);
+            }
         }
     }
 

@@ -3,8 +3,10 @@
 //! Files are taken by tiers of size, so that a byte is rewritten a few times in its life and not at every round.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, ident};
@@ -14,7 +16,8 @@ use identity::IntentId;
 use crate::scan::{self, Prepared};
 use crate::snapshot::Snapshot;
 use crate::{
-    Commit, CommitError, DataFile, Error, Lake, Location, Remove, Version, WriterOptions, failpoint,
+    Commit, CommitError, DataFile, Error, FileWriter, Lake, Location, Remove, Version, WriterOptions,
+    failpoint, months,
 };
 
 /// Bytes of the smallest tier; each further tier holds files eight times as large.
@@ -34,11 +37,13 @@ pub struct CompactOptions {
     pub min_files: usize,
     /// The order of the new files.
     pub sort: Vec<String>,
+    /// The date or instant by whose month rows stay apart: no new file holds two of them. Absent: they need not.
+    pub months: Option<String>,
 }
 
 impl Default for CompactOptions {
     fn default() -> Self {
-        Self { target_bytes: 128 << 20, min_files: 8, sort: Vec::new() }
+        Self { target_bytes: 128 << 20, min_files: 8, sort: Vec::new(), months: None }
     }
 }
 
@@ -113,17 +118,29 @@ impl Lake {
     ) -> Result<Vec<DataFile>, Error> {
         let rows: u64 = files.iter().map(|file| file.rows).sum();
         let mut stream = self.rows_of(snapshot, files, &options.sort).await?;
-        let options = WriterOptions {
+        let writing = WriterOptions {
             partition_by: snapshot.partition_columns().to_vec(),
             sort: options.sort.clone(),
             target_bytes: options.target_bytes,
             prefix: intent.to_string(),
         };
-        let mut writer = self.writer(snapshot.location(), Arc::clone(snapshot.schema()), options)?;
+        let mut writers: BTreeMap<Option<i64>, FileWriter> = BTreeMap::new();
         while let Some(batch) = stream.next().await {
-            writer.write(&batch?).await?;
+            for (month, rows) in apart(batch?, options.months.as_deref())? {
+                let writer = match writers.entry(month) {
+                    Entry::Occupied(writer) => writer.into_mut(),
+                    Entry::Vacant(place) => {
+                        let (at, schema) = (snapshot.location(), Arc::clone(snapshot.schema()));
+                        place.insert(self.writer(at, schema, writing.clone())?)
+                    }
+                };
+                writer.write(&rows).await?;
+            }
         }
-        let written = writer.finish().await?;
+        let mut written = Vec::new();
+        for writer in writers.into_values() {
+            written.extend(writer.finish().await?);
+        }
         // the one thing that must hold, whatever went wrong above
         if written.iter().map(|file| file.rows).sum::<u64>() != rows {
             return Err(Error::internal("a compaction lost or made rows"));
@@ -153,11 +170,20 @@ impl Lake {
     }
 }
 
+/// A batch by the months of a column; as one without it.
+fn apart(batch: RecordBatch, months: Option<&str>) -> Result<BTreeMap<Option<i64>, RecordBatch>, Error> {
+    match months {
+        Some(column) => months::of_rows(&batch, column),
+        None => Ok(BTreeMap::from([(None, batch)])),
+    }
+}
+
 /// Heaps of files that are worth becoming one, within the bytes of one call.
 fn heaps(snapshot: &Snapshot, options: &CompactOptions) -> Vec<Vec<Arc<DataFile>>> {
-    let mut tiers: BTreeMap<(u32, Partition), Vec<Arc<DataFile>>> = BTreeMap::new();
+    let mut tiers: BTreeMap<(u32, Partition, Option<i64>), Vec<Arc<DataFile>>> = BTreeMap::new();
     for file in snapshot.files().iter().filter(|file| file.size < options.target_bytes / 2) {
-        tiers.entry((tier(file.size), file.partition.clone())).or_default().push(Arc::clone(file));
+        let month = options.months.as_ref().and_then(|by| months::of_file(file, by, snapshot.schema()));
+        tiers.entry((tier(file.size), file.partition.clone(), month)).or_default().push(Arc::clone(file));
     }
     let mut left = CALL_BYTES;
     let worth = tiers.into_values().filter(|files| files.len() >= options.min_files.max(2));

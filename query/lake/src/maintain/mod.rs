@@ -49,6 +49,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn compaction_by_month_leaves_no_file_with_two_months() {
+        let (_folder, lakes) = lakes().await;
+        for lake in lakes {
+            let at = place("hourly");
+            lake.create(&at, schema(), &[]).await.unwrap();
+            // Ten files of January 1970, ten of February, and nine that hold days of both.
+            for first in [0, 31] {
+                for i in 0..10 {
+                    append(&lake, &at, rows("a", first + i..first + i + 10)).await;
+                }
+            }
+            for i in 0..9 {
+                append(&lake, &at, rows("b", 25 + i / 3..35 + i / 3)).await;
+            }
+            let before = query(&lake, &at, 29, TOTAL).await;
+            let months = Some("day".to_owned());
+            let options = CompactOptions { sort: by_region_and_day(), months, ..CompactOptions::default() };
+            let done = lake.compact(&at, &options, IntentId::new()).await.unwrap().unwrap();
+            assert_eq!((done.files_before, done.files_after), (29, 4));
+            assert_eq!(query(&lake, &at, 30, TOTAL).await, before);
+            let snapshot = lake.snapshot(&at, 30).await.unwrap();
+            let month =
+                |file: &std::sync::Arc<crate::DataFile>| crate::months::of_file(file, "day", &schema());
+            let mut months: Vec<_> = snapshot.files().iter().map(month).collect();
+            months.sort_unstable();
+            assert_eq!(months, [1970 * 12, 1970 * 12, 1970 * 12 + 1, 1970 * 12 + 1].map(Some));
+            assert!(snapshot.files().iter().all(|file| file.sort == by_region_and_day()));
+        }
+    }
+
+    #[tokio::test]
     async fn vacuum_removes_what_no_kept_version_names() {
         let (_folder, lakes) = lakes().await;
         for lake in lakes {

@@ -21,20 +21,19 @@ pub(crate) fn client(url: &Url, options: &Options) -> Result<Arc<dyn ObjectStore
     let root = bucket(url)?;
     match url.scheme() {
         "s3" | "s3a" => {
-            let new =
-                AmazonS3Builder::from_env().with_url(root).with_conditional_put(S3ConditionalPut::ETagMatch);
-            let new = each::<AmazonS3ConfigKey, _>(options, new, AmazonS3Builder::with_config)?;
-            built(new.with_retry(retries()).with_client_options(limits(options)).build())
+            let new = AmazonS3Builder::from_env().with_url(root).with_client_options(limits());
+            let new = new.with_conditional_put(S3ConditionalPut::ETagMatch).with_retry(retries());
+            built(each::<AmazonS3ConfigKey, _>(options, new, AmazonS3Builder::with_config)?.build())
         }
         "gs" => {
-            let new = GoogleCloudStorageBuilder::from_env().with_url(root);
-            let new = each::<GoogleConfigKey, _>(options, new, GoogleCloudStorageBuilder::with_config)?;
-            built(new.with_retry(retries()).with_client_options(limits(options)).build())
+            let new = GoogleCloudStorageBuilder::from_env().with_url(root).with_client_options(limits());
+            let new = new.with_retry(retries());
+            built(each::<GoogleConfigKey, _>(options, new, GoogleCloudStorageBuilder::with_config)?.build())
         }
         "az" | "azure" | "abfs" | "abfss" => {
-            let new = MicrosoftAzureBuilder::from_env().with_url(root);
-            let new = each::<AzureConfigKey, _>(options, new, MicrosoftAzureBuilder::with_config)?;
-            built(new.with_retry(retries()).with_client_options(limits(options)).build())
+            let new = MicrosoftAzureBuilder::from_env().with_url(root).with_client_options(limits());
+            let new = new.with_retry(retries());
+            built(each::<AzureConfigKey, _>(options, new, MicrosoftAzureBuilder::with_config)?.build())
         }
         other => Err(Error::Misconfigured(format!("lake url: no store for `{other}`"))),
     }
@@ -50,7 +49,7 @@ fn bucket(url: &Url) -> Result<String, Error> {
 }
 
 fn each<K: FromStr, B>(options: &Options, mut builder: B, with: fn(B, K, String) -> B) -> Result<B, Error> {
-    for (name, value) in options.iter().filter(|(name, _)| name.as_str() != "allow_http") {
+    for (name, value) in options {
         let key = name.parse().map_err(|_| Error::Misconfigured(format!("lake option `{name}`")))?;
         builder = with(builder, key, value.clone());
     }
@@ -64,19 +63,18 @@ fn built<S: ObjectStore>(store: object_store::Result<S>) -> Result<Arc<dyn Objec
     }
 }
 
-/// Three more tries within ten seconds: a request's deadline must be able to contain them.
+/// No try begins after five seconds: a request's deadline must be able to contain them all. So many of them that a store
+/// which refuses every third call is hardly noticed.
 fn retries() -> RetryConfig {
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(2),
+        max_backoff: Duration::from_secs(1),
         base: 2.0,
     };
-    RetryConfig { backoff, max_retries: 3, retry_timeout: Duration::from_secs(10) }
+    RetryConfig { backoff, max_retries: 6, retry_timeout: Duration::from_secs(5) }
 }
 
-fn limits(options: &Options) -> ClientOptions {
-    ClientOptions::new()
-        .with_connect_timeout(Duration::from_secs(3))
-        .with_timeout(Duration::from_secs(10))
-        .with_allow_http(options.get("allow_http").is_some_and(|value| value == "true"))
+/// One call with its body; what is long is read and written in parts. The lake's options may say otherwise.
+fn limits() -> ClientOptions {
+    ClientOptions::new().with_connect_timeout(Duration::from_secs(3)).with_timeout(Duration::from_secs(3))
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! file:///var/lake   ─▶ folder (made if absent), optionally durable against power loss
 //! memory:///         ─▶ memory, gone with the process
-//! s3|gs|az://b/p     ─▶ the cloud's client: 3 retries within 10 s, time limits, put-if-absent tried at start
+//! s3|gs|az://b/p     ─▶ the cloud's client: no try after 5 s, 3 s a call, put-if-absent tried at start
 //! ```
 //! Absent on purpose: the libraries' own defaults, which retry for three minutes.
 

@@ -17,6 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustix::process::Pid;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
@@ -122,6 +123,7 @@ async fn spawn(config: &PoolConfig) -> io::Result<Process> {
         .spawn()
         .inspect_err(|_| remove(&scratch))?;
     let pid = child.id().unwrap_or_default();
+    be_nice(pid, config.limits.nice);
     let last_words = LastWords::listen(pid, child.stderr.take());
     let served = Served::default();
     let (kill, exit) = keep(child, scratch.clone(), last_words.clone());
@@ -130,6 +132,13 @@ async fn spawn(config: &PoolConfig) -> io::Result<Process> {
     let serving = tokio::spawn(answer(ours(files)?, served.clone()));
     let tasks = [serving.abort_handle(), tokio::spawn(speaking).abort_handle()];
     Ok(Process { pid, scratch, control, served, last_words, exit, kill: Some(kill), tasks })
+}
+
+/// Starting costs processor time too, and bombs make many start: the gateway goes first from the beginning.
+fn be_nice(pid: u32, nice: i32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // Where the system refuses, the worker tries itself, and says so.
+    let _ = pid.map(|pid| rustix::process::setpriority_process(Some(pid), nice));
 }
 
 fn command(config: &PoolConfig, scratch: &Path) -> io::Result<Command> {

@@ -72,8 +72,8 @@ fn used_bytes() -> [u64; 2] {
     [0, 5].map(|field| pages.get(field).copied().unwrap_or_default() * page)
 }
 
-fn be_nice(by: i32) {
-    if let Err(error) = rustix::process::nice(by) {
+fn be_nice(nice: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::warn!(%error, "the worker could not lower its priority");
     }
 }

@@ -5,23 +5,18 @@
 
 use std::path::Path;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 
+use super::front::{Accepted, Front, Unwritten};
+
 /// Pushes that may wait at the writer; more wait before it.
 const QUEUE: usize = 1_024;
 /// Events written in one transaction.
 const GROUP: usize = 20_000;
-
-/// What became of a push.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
-    pub accepted: u64,
-    /// Events whose id was there already; they count once.
-    pub duplicates: u64,
-}
 
 database::row! {
     /// An event in the log.
@@ -33,15 +28,6 @@ database::row! {
         /// The event as it came.
         pub event: String,
     }
-}
-
-/// Why the log took nothing of a push.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub enum Unwritten {
-    #[error("there is no room left for the log")]
-    Full,
-    #[error("the log cannot be written")]
-    Failed,
 }
 
 struct Push {
@@ -82,19 +68,6 @@ impl Log {
         Ok(Self { pool, writer })
     }
 
-    /// Appends events, (id, text) each, and returns when the disk has them. An id that is there already is dropped.
-    /// - Errors: the log cannot be written; none of these events is in it then.
-    pub async fn append(
-        &self,
-        events: Vec<(String, String)>,
-        now: DateTime<Utc>,
-    ) -> Result<Accepted, Unwritten> {
-        let (done, answer) = oneshot::channel();
-        let push = Push { events, received_at_ms: now.timestamp_millis(), done };
-        self.writer.send(push).await.map_err(|_| Unwritten::Failed)?;
-        answer.await.map_err(|_| Unwritten::Failed)?
-    }
-
     /// Events after a position, in order.
     pub async fn after(&self, position: i64, limit: usize) -> Result<Vec<Logged>, sqlx::Error> {
         const AFTER: &str = "SELECT position, received_at_ms, event FROM events WHERE position > $1 ORDER BY position LIMIT $2";
@@ -129,6 +102,17 @@ impl Log {
         const FORGET: &str = "DELETE FROM events WHERE position <= $1 AND received_at_ms < $2";
         let forget = sqlx::query(FORGET).bind(position).bind(before.timestamp_millis());
         Ok(forget.execute(&self.pool).await?.rows_affected())
+    }
+}
+
+#[async_trait]
+impl Front for Log {
+    /// Returns when the disk has them. An id that is there already is dropped. Of a push all or nothing is taken.
+    async fn append(&self, events: Vec<(String, String)>, now: DateTime<Utc>) -> Result<Accepted, Unwritten> {
+        let (done, answer) = oneshot::channel();
+        let push = Push { events, received_at_ms: now.timestamp_millis(), done };
+        self.writer.send(push).await.map_err(|_| Unwritten::Failed)?;
+        answer.await.map_err(|_| Unwritten::Failed)?
     }
 }
 

@@ -51,8 +51,8 @@ pub enum PushError {
     Empty,
     #[error("a push may have {BODY_LIMIT_BYTES} bytes")]
     TooLarge,
-    #[error("the log of the source cannot be written now")]
-    Unwritten(#[from] super::log::Unwritten),
+    #[error("the source can take no events now")]
+    Unwritten(#[from] super::Unwritten),
 }
 
 /// The events of a body with the text of each, as it came.
@@ -99,9 +99,11 @@ fn line(event: &RawValue) -> String {
     event.get().replace(['\n', '\r'], " ")
 }
 
+/// The field to blame, where there is one, and why.
 type Wrong = (Option<String>, String);
 
-fn check(text: &str, now: DateTime<Utc>) -> Result<Event, Wrong> {
+/// One event as it came. Errors: the first thing that is wrong with it.
+pub(in crate::sources) fn check(text: &str, now: DateTime<Utc>) -> Result<Event, Wrong> {
     let event: Event = serde_json::from_str(text).map_err(|e| (None, e.to_string()))?;
     let wrong = |field: &str, reason: &str| Err((Some(field.to_string()), reason.to_string()));
     if event.event_id.is_empty() || event.event_id.len() > ID_LIMIT_BYTES {

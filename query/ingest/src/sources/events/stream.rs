@@ -66,17 +66,12 @@ impl Source for Stream {
 }
 
 impl Stream {
-    async fn zones(&self) -> Result<Zones, SourceError> {
-        let places = self.places.active().await?;
-        Ok(places.iter().map(|p| (p.region.clone(), p.timezone)).collect())
-    }
-
     async fn batch(&self, logged: &[Logged]) -> Result<Batch, SourceError> {
         let at = At {
             from: logged.first().map_or(0, |e| e.position),
             to: logged.last().map_or(0, |e| e.position),
         };
-        let (rows, touched) = rows(&self.schema, logged, &self.zones().await?)?;
+        let (rows, touched) = rows(&self.schema, logged, &zones_of(&self.places).await?)?;
         Ok(Batch { position: json!(at), objects: json!({ "log": at }), rows: vec![rows], touched })
     }
 }
@@ -93,6 +88,17 @@ pub(in crate::sources) fn rows(
     let wrong = |e: serde_json::Error| SourceError::refused(format!("an event of the log: {e}"));
     let events: Vec<Event> =
         logged.iter().map(|e| serde_json::from_str(&e.event)).collect::<Result<_, _>>().map_err(wrong)?;
+    let received = logged.iter().map(|e| e.received_at_ms * 1_000).collect();
+    table_rows(schema, &events, received, zones)
+}
+
+/// Rows of `market.events` from events and the instants, in microseconds, at which each was taken.
+pub(in crate::sources) fn table_rows(
+    schema: &SchemaRef,
+    events: &[Event],
+    received_us: Vec<i64>,
+    zones: &Zones,
+) -> Result<(RecordBatch, Touched), SourceError> {
     let text = |get: fn(&Event) -> &str| -> ArrayRef {
         Arc::new(events.iter().map(|e| Some(get(e))).collect::<StringArray>())
     };
@@ -110,14 +116,24 @@ pub(in crate::sources) fn rows(
         number(|e| e.interest),
         number(|e| e.lon),
         number(|e| e.lat),
-        instants(logged.iter().map(|e| e.received_at_ms * 1_000).collect()),
+        instants(received_us),
     ];
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched(events, zones)))
+}
+
+fn touched(events: &[Event], zones: &Zones) -> Touched {
     let mut touched = Touched::default();
-    for event in &events {
+    for event in events {
         if let Ok(region) = RegionId::parse(&event.region_id) {
             let zone = zones.get(&region).copied().unwrap_or(Tz::UTC);
             touched.add(&region, event.event_time.with_timezone(&zone).date_naive());
         }
     }
-    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched))
+    touched
+}
+
+/// The time zones of the regions that are active now.
+pub(in crate::sources) async fn zones_of(places: &Places) -> Result<Zones, SourceError> {
+    let places = places.active().await?;
+    Ok(places.iter().map(|p| (p.region.clone(), p.timezone)).collect())
 }

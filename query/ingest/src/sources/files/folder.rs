@@ -12,6 +12,8 @@ use crate::sources::SourceError;
 
 /// Bytes of one read.
 const PIECE_BYTES: usize = 256 << 10;
+/// How far two clocks that are kept lie apart at most.
+const CLOCKS_MS: i64 = 60_000;
 
 /// The files right in a folder.
 pub struct Folder {
@@ -71,10 +73,11 @@ impl Folder {
     }
 }
 
-/// Whether a file was last touched long enough ago.
+/// Whether a file was last touched long enough ago. A time far ahead of ours is by a clock that is off, and says nothing:
+/// the file is taken, and comes again where it changes.
 pub fn has_settled(modified_ms: i64, settle_ms: u64, now: DateTime<Utc>) -> bool {
     let age_ms = now.timestamp_millis() - modified_ms;
-    settle_ms == 0 || age_ms >= i64::try_from(settle_ms).unwrap_or(i64::MAX)
+    settle_ms == 0 || age_ms >= i64::try_from(settle_ms).unwrap_or(i64::MAX) || age_ms < -CLOCKS_MS
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::{StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
@@ -22,7 +22,7 @@ use super::origin::{Ask, Content, Found, Names, Opened, Origin, Stamp, date_in};
 use super::template::Template;
 use crate::lakefile::HttpSpec;
 use crate::sources::SourceError;
-use crate::sources::http::{client, judged, parse, retry_after, unavailable};
+use crate::sources::http::{client, judged, parse, retry_after, unavailable, with_token};
 use crate::sources::patience::Patience;
 use crate::sources::secret::Secret;
 use crate::sources::weather::guard::Guard;
@@ -86,14 +86,7 @@ impl Http {
             let password = self.spec.password.as_ref().map(Secret::read).transpose()?;
             request = request.basic_auth(user, password.as_ref().map(Secret::reveal));
         }
-        if let Some(token) = &self.spec.token {
-            let token = Secret::read(token)?;
-            request = match &self.spec.token_header {
-                None => request.bearer_auth(token.reveal()),
-                Some(name) => request.header(name_of(name)?, hidden(&token)?),
-            };
-        }
-        Ok(request)
+        with_token(request, self.spec.token.as_ref(), self.spec.token_header.as_deref())
     }
 
     async fn listing(&self, url: &Url) -> Result<Bytes, SourceError> {
@@ -229,18 +222,6 @@ fn shown(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
-}
-
-fn name_of(header: &str) -> Result<HeaderName, SourceError> {
-    HeaderName::try_from(header)
-        .map_err(|_| SourceError::refused(format!("`{header}` is no name of a header")))
-}
-
-fn hidden(token: &Secret) -> Result<HeaderValue, SourceError> {
-    let wrong = |_| SourceError::refused("the token cannot stand in a header");
-    let mut value = HeaderValue::try_from(token.reveal()).map_err(wrong)?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ mod ftp;
 mod http;
 mod known;
 mod listing;
+mod nested;
 mod origin;
 mod rows;
 mod store;
 mod template;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use catalog::{SourceFile, SourceFiles};
@@ -45,7 +47,7 @@ use super::raw::{RawObject, RawStore, Stored};
 use super::weather::Conversion;
 use super::workers::{Unfit, Workers};
 use super::{Batch, Source, SourceError, Touched};
-use crate::lakefile::{Drift, FilesSpec, TableSpec};
+use crate::lakefile::{Drift, FilesSpec, JsonPath, TableSpec};
 use crate::publish::{Mode, Split};
 
 /// Files of one look that may fail before the look ends.
@@ -57,6 +59,7 @@ pub struct Files {
     spec: FilesSpec,
     table: TableSpec,
     units: BTreeMap<String, Conversion>,
+    paths: BTreeMap<String, JsonPath>,
     origin: Box<dyn Origin>,
     raw: RawStore,
     workers: Workers,
@@ -64,6 +67,7 @@ pub struct Files {
     known: Mutex<Known>,
     /// The file at which the source has stopped, in the state it had, and why.
     stopped: parking_lot::Mutex<Option<(Found, String)>>,
+    set_aside: AtomicU64,
 }
 
 /// What a source of files is made with.
@@ -140,6 +144,14 @@ impl Source for Files {
             Err(Unfit::File(_)) => Ok(empty(at, &object)),
         }
     }
+
+    fn widens(&self) -> bool {
+        self.spec.drift == Drift::Widen
+    }
+
+    fn set_aside(&self) -> u64 {
+        self.set_aside.load(Ordering::Relaxed)
+    }
 }
 
 impl Files {
@@ -147,8 +159,10 @@ impl Files {
     pub fn new(parts: FilesParts) -> Result<Self, SourceError> {
         let FilesParts { name, spec, table, origin, raw, workers, catalog } = parts;
         let units = spec.conversions(&table).map_err(SourceError::refused)?;
-        let (known, stopped) = (Mutex::default(), parking_lot::Mutex::default());
-        Ok(Self { name, spec, table, units, origin, raw, workers, catalog, known, stopped })
+        let paths = spec.paths(&table).map_err(SourceError::refused)?;
+        let (known, stopped, set_aside) =
+            (Mutex::default(), parking_lot::Mutex::default(), AtomicU64::new(0));
+        Ok(Self { name, spec, table, units, paths, origin, raw, workers, catalog, known, stopped, set_aside })
     }
 
     /// Errors: the source has stopped at this very file.
@@ -252,6 +266,7 @@ impl Files {
         }
         tracing::error!(source = self.name, file = name, reason, "a file is set aside");
         metrics::counter!("lakefront_source_set_aside_total", "source" => self.name.clone()).increment(1);
+        self.set_aside.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -261,6 +276,7 @@ impl Files {
             table: &self.table,
             units: &self.units,
             dating: self.dating(name, object.at),
+            paths: &self.paths,
             widens: self.spec.drift == Drift::Widen,
             came: object.at,
         };

@@ -9,18 +9,21 @@ use arrow::array::{
     ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Date32Type, Field, Float64Type};
+use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use identity::RegionId;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::lakefile::{ColumnSpec, ColumnType, TableSpec};
+use super::nested::Nested;
+use crate::lakefile::{ColumnSpec, ColumnType, JsonPath, TableSpec};
 use crate::sources::weather::Conversion;
 use crate::sources::workers::{Decoding, Unfit};
 use crate::sources::{SourceError, Touched, days_since_epoch};
 use crate::upload::OnBadRows;
-use crate::upload::decode::request::{DecodeCaps, DecodeRequest, TableColumn, UnknownColumns};
+use crate::upload::decode::request::{
+    DecodeCaps, DecodeRequest, Decoded, DecodedColumn, TableColumn, UnknownColumns,
+};
 use crate::upload::decode::types::Type;
 
 /// The column `ingested_at` is never in a file: it is when the file came.
@@ -43,7 +46,9 @@ pub struct Fitting<'a> {
     pub table: &'a TableSpec,
     pub units: &'a BTreeMap<String, Conversion>,
     pub dating: Dating,
-    /// Columns too many are left, columns too few are null.
+    /// Where in nested values columns of the table lie.
+    pub paths: &'a BTreeMap<String, JsonPath>,
+    /// Columns too many become columns of the table, columns too few are null.
     pub widens: bool,
     /// When the file came.
     pub came: DateTime<Utc>,
@@ -53,7 +58,15 @@ impl Fitting<'_> {
     /// What a worker is asked to make of the file.
     pub fn request(&self, name: &str) -> DecodeRequest {
         let column = |c: &ColumnSpec| TableColumn { name: c.name.clone(), of: type_of(c.r#type) };
-        let given = self.table.columns.iter().filter(|c| c.name != INGESTED_AT);
+        let given =
+            self.table.columns.iter().filter(|c| c.name != INGESTED_AT && !self.paths.contains_key(&c.name));
+        let mut table: Vec<TableColumn> = given.map(column).collect();
+        // What holds nested values is read as the text of them.
+        for path in self.paths.values() {
+            if !table.iter().any(|column| column.name == path.root) {
+                table.push(TableColumn { name: path.root.clone(), of: Type::Text });
+            }
+        }
         DecodeRequest {
             op: "decode".to_owned(),
             file_name: Some(name.rsplit('/').next().unwrap_or(name).to_owned()),
@@ -61,8 +74,8 @@ impl Fitting<'_> {
             types: BTreeMap::new(),
             decimal: None,
             on_bad_rows: OnBadRows::Fail,
-            table: Some(given.map(column).collect()),
-            unknown: if self.widens { UnknownColumns::Leave } else { UnknownColumns::Refuse },
+            table: Some(table),
+            unknown: if self.widens { UnknownColumns::Keep } else { UnknownColumns::Refuse },
             key: Vec::new(),
             existing: Vec::new(),
             caps: DecodeCaps::default(),
@@ -74,20 +87,17 @@ impl Fitting<'_> {
     pub async fn rows(&self, source: &str, name: &str, decoding: Decoding) -> Result<Rows, Unfit> {
         let columns = &decoding.decoded.columns;
         let mut absent: Vec<String> = columns.iter().filter(|c| c.absent).map(|c| c.name.clone()).collect();
-        let own_dates = !absent.contains(&self.dating.column);
+        let dates = self.paths.get(&self.dating.column).map_or(&self.dating.column, |path| &path.root);
+        let own_dates = !absent.contains(dates);
         absent.retain(|name| name != &self.dating.column);
         if !absent.is_empty() && !self.widens {
             return Err(Unfit::File(format!("the file has no column {}", listed(&absent))));
         }
-        let left = &decoding.decoded.left;
-        if !left.is_empty() || !absent.is_empty() {
-            tracing::warn!(
-                source,
-                file = name,
-                left = listed(left),
-                absent = listed(&absent),
-                "columns drift"
-            );
+        let schema = self.widened(&decoding.decoded);
+        let new = &schema.fields()[self.table.columns.len()..];
+        if !new.is_empty() || !absent.is_empty() {
+            let new = listed(&new.iter().map(|field| field.name().clone()).collect::<Vec<_>>());
+            tracing::warn!(source, file = name, new, absent = listed(&absent), "columns drift");
         }
         let (files, expected) = (decoding.files()?, decoding.decoded.rows);
         let read = tokio::task::spawn_blocking(move || read(&files)).await;
@@ -98,29 +108,53 @@ impl Fitting<'_> {
         }
         let (mut rows, mut touched) = (Vec::with_capacity(read.len()), Touched::default());
         for batch in read {
-            let batch = self.complete(&batch, own_dates).map_err(|e| Unfit::File(e.to_string()))?;
+            let batch = self.complete(&schema, &batch, own_dates).map_err(|e| Unfit::File(e.to_string()))?;
             self.touch(&batch, &mut touched)?;
             rows.push(batch);
         }
         Ok((rows, touched))
     }
 
-    /// The table's columns in its order: those of the file, or nulls, the date, and the time of arrival.
-    fn complete(&self, batch: &RecordBatch, own_dates: bool) -> Result<RecordBatch, ArrowError> {
-        let (schema, rows) = (self.table.schema(), batch.num_rows());
-        let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
+    /// The table's columns, and behind them those of the file that it lacks: each of the type that fits all its values. One
+    /// without any value has no type, and is left.
+    fn widened(&self, decoded: &Decoded) -> SchemaRef {
+        let is_new = |column: &&DecodedColumn| {
+            decoded.beyond.contains(&column.name)
+                && column.nulls < decoded.rows
+                && !self.table.columns.iter().any(|known| known.name == column.name)
+        };
+        let new = decoded.columns.iter().filter(is_new);
+        let new = new.map(|column| Arc::new(Field::new(&column.name, column.of.arrow(), true)));
+        let declared = self.table.schema();
+        Arc::new(Schema::new(declared.fields().iter().cloned().chain(new).collect::<Vec<_>>()))
+    }
+
+    /// These columns in their order: those of the file, or nulls, the date, and the time of arrival.
+    fn complete(
+        &self,
+        schema: &SchemaRef,
+        batch: &RecordBatch,
+        own_dates: bool,
+    ) -> Result<RecordBatch, ArrowError> {
+        let rows = batch.num_rows();
+        let mut nested = Nested::default();
+        let mut column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
             match batch.column_by_name(field.name()) {
                 _ if field.name() == INGESTED_AT => Ok(instants(self.came, rows)),
                 _ if field.name() == &self.dating.column && !own_dates => {
                     Ok(self.dated(field.data_type(), rows))
                 }
+                _ if self.paths.contains_key(field.name()) => {
+                    let found = nested.column(batch, &self.paths[field.name()])?;
+                    self.converted(field, &found)
+                }
                 Some(given) => self.converted(field, given),
                 None => Ok(new_null_array(field.data_type(), rows)),
             }
         };
-        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let columns = schema.fields().iter().map(&mut column).collect::<Result<Vec<_>, _>>()?;
         // The schema refuses a null in a key column.
-        RecordBatch::try_new(schema, columns)
+        RecordBatch::try_new(Arc::clone(schema), columns)
     }
 
     fn converted(&self, field: &Field, given: &ArrayRef) -> Result<ArrayRef, ArrowError> {
@@ -235,6 +269,7 @@ mod tests {
         let fitting = Fitting {
             table: lakefile.table(&"source_a.activity".parse().unwrap()).unwrap(),
             units: &units,
+            paths: &BTreeMap::new(),
             dating: Dating { column: "day".into(), day: "2021-10-01".parse().unwrap() },
             widens,
             came,
@@ -306,7 +341,11 @@ mod tests {
         }
         let drifted = "region_id,visits,shops\nit-lazio,1,7\n";
         let rows = activity("a.csv", drifted, true).await.unwrap();
-        assert!(rows.0[0].column(2).is_null(0) && rows.0[0].num_columns() == 5);
+        assert!(rows.0[0].column(2).is_null(0) && rows.0[0].num_columns() == 6);
+        let shops = rows.0[0].column_by_name("shops").unwrap();
+        assert_eq!(shops.as_primitive::<arrow::datatypes::Int64Type>().value(0), 7);
+        let empty = "region_id,visits,activity_index,shops,ingested_at\nit-lazio,1,2,,2020-01-01\n";
+        assert_eq!(activity("a.csv", empty, true).await.unwrap().0[0].num_columns(), 5);
         assert!(activity("a.csv", "visits,shops\n1,7\n", true).await.is_err());
     }
 }

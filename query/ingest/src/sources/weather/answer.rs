@@ -22,7 +22,7 @@ pub struct Answer {
     pub daily: Option<Daily>,
 }
 
-/// Values hour by hour. A variable that was not asked for, or is not there, has no list.
+/// Values hour by hour. A variable that was not asked for has no list.
 #[derive(Debug, Deserialize)]
 pub struct Hourly {
     pub time: Vec<Time>,
@@ -83,7 +83,7 @@ pub fn reason(bytes: &[u8]) -> Option<String> {
 
 impl Hourly {
     /// Temperature °C, precipitation mm, wind m/s, humidity %.
-    /// - Errors: [`SourceError::Refused`] for an unknown unit, or lists of different lengths.
+    /// - Errors: [`SourceError::Refused`] for an unknown unit, a missing list, or lists of different lengths.
     pub fn columns(&self, units: &Units) -> Result<[Values; 4], SourceError> {
         let n = self.time.len();
         Ok([
@@ -119,7 +119,9 @@ fn column(
     values: &Option<Values>,
     n: usize,
 ) -> Result<Values, SourceError> {
-    let Some(values) = values else { return Ok(vec![None; n]) };
+    // Every variable is asked for by name: where one is missing, the service has changed its words.
+    let values =
+        values.as_ref().ok_or_else(|| SourceError::refused(format!("the answer has no `{name}`")))?;
     if values.len() != n {
         return Err(SourceError::refused(format!("`{name}` has {} values for {n} times", values.len())));
     }
@@ -172,7 +174,7 @@ mod tests {
     const ONE: &str = r#"{"latitude": 40.7, "longitude": -73.9, "utc_offset_seconds": 0, "generationtime_ms": 0.1,
         "hourly_units": {"time": "iso8601", "temperature_2m": "°F", "wind_speed_10m": "mp/h", "precipitation": "inch"},
         "hourly": {"time": ["2013-01-01T06:00", "2013-01-01T07:00"], "temperature_2m": [32.0, null],
-                   "wind_speed_10m": [10.0, 20.0], "precipitation": [1.0, 0.0], "surface_pressure": [1, 2]}}"#;
+                   "wind_speed_10m": [10.0, 20.0], "precipitation": [1.0, 0.0], "relative_humidity_2m": [null, null], "surface_pressure": [1, 2]}}"#;
 
     #[test]
     fn values_come_in_the_units_the_answer_declares() {
@@ -196,9 +198,10 @@ mod tests {
         let unit = ONE.replace("inch", "cubit");
         let answer = Answer::parse(unit.as_bytes()).unwrap().remove(0);
         assert!(answer.hourly.unwrap().columns(&answer.hourly_units).is_err());
-        let short = ONE.replace("[32.0, null]", "[32.0]");
-        let answer = Answer::parse(short.as_bytes()).unwrap().remove(0);
-        assert!(answer.hourly.unwrap().columns(&answer.hourly_units).is_err());
+        for wrong in [ONE.replace("[32.0, null]", "[32.0]"), ONE.replace("wind_speed_10m", "wind")] {
+            let answer = Answer::parse(wrong.as_bytes()).unwrap().remove(0);
+            assert!(answer.hourly.unwrap().columns(&answer.hourly_units).is_err(), "{wrong}");
+        }
         for text in
             ["", "12", r#"{"error": true, "reason": "Out of range"}"#, r#"{"hourly": {"time": ["noon"]}}"#]
         {

@@ -15,6 +15,7 @@ use super::batch::{Shared, arrived_at};
 use super::call::Asked;
 use super::curate::{archive_rows, hourly_rows};
 use crate::publish::{Mode, Period, Split};
+use crate::sources::raw::RawObject;
 use crate::sources::{Batch, Place, Places, Source, SourceError, position};
 
 /// Days or hours.
@@ -89,7 +90,15 @@ impl Source for Archive {
         let came = fetched.first().map_or(now, |(object, _)| object.at);
         let curate =
             |schema: &_, regions: &[RegionId], answers| self.rows(schema, regions, answers, *part, came);
-        self.shared.batch(json!(at), fetched, &curate).map(Some)
+        let objects: Vec<RawObject> = fetched.iter().map(|(object, _)| object.clone()).collect();
+        match self.shared.batch(json!(at), fetched, &curate) {
+            Ok(batch) => Ok(Some(batch)),
+            Err(error) => {
+                // Else the next try would find these answers kept, and ask nobody.
+                self.shared.raw.unsign(n, &objects).await?;
+                Err(error)
+            }
+        }
     }
 
     async fn replay(&self, at: Value, objects: Value) -> Result<Batch, SourceError> {

@@ -1,28 +1,19 @@
 //! The HTTP client of a weather service: polite, bounded in size and time, and patient for a moment.
 
-use std::io::Read;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use flate2::read::GzDecoder;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
-use reqwest::{Response, StatusCode};
+use bytes::Bytes;
+use reqwest::StatusCode;
+use reqwest::header::ACCEPT_ENCODING;
 use url::Url;
 
 use super::answer;
 use super::guard::Guard;
 use crate::lakefile::WeatherSpec;
 use crate::sources::SourceError;
+pub use crate::sources::http::Body;
 use crate::sources::http::{self, parse, retry_after, unavailable};
 use crate::sources::patience::Patience;
-
-/// An answer's bytes as they came.
-#[derive(Clone, Debug)]
-pub struct Body {
-    pub bytes: Bytes,
-    /// Whether the service packed them.
-    pub gzip: bool,
-}
 
 /// A client of one weather service.
 pub struct Client {
@@ -60,8 +51,7 @@ impl Client {
         let response = self.http.get(url.clone()).header(ACCEPT_ENCODING, "gzip").send().await;
         let response = response.map_err(unavailable)?;
         let (status, patience) = (response.status(), retry_after(&response));
-        let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|v| v == "gzip");
-        let body = Body { bytes: self.read(response).await?, gzip };
+        let body = Body::read(response, self.limit).await?;
         if status == StatusCode::OK {
             return Ok(body);
         }
@@ -71,32 +61,9 @@ impl Client {
         Err(http::judged(status, patience, reason))
     }
 
-    async fn read(&self, mut response: Response) -> Result<Bytes, SourceError> {
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-            if bytes.len() + chunk.len() > self.limit {
-                return Err(SourceError::refused(format!("the answer is longer than {} bytes", self.limit)));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes.freeze())
-    }
-
     /// The text of an answer.
-    /// - Errors: [`SourceError::Refused`] for broken packing, or more than the limit once unpacked.
+    /// - Errors: as [`Body::unpack`].
     pub fn unpack(&self, body: &Body) -> Result<Bytes, SourceError> {
-        if !body.gzip {
-            return Ok(body.bytes.clone());
-        }
-        let mut text = Vec::new();
-        let mut reader = GzDecoder::new(body.bytes.as_ref()).take(self.limit as u64 + 1);
-        reader.read_to_end(&mut text).map_err(|e| SourceError::refused(format!("broken gzip: {e}")))?;
-        if text.len() > self.limit {
-            return Err(SourceError::refused(format!(
-                "the answer unpacks to more than {} bytes",
-                self.limit
-            )));
-        }
-        Ok(text.into())
+        body.unpack(self.limit)
     }
 }

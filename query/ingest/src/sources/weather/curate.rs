@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
 use identity::RegionId;
 
 use super::answer::{Answer, Values};
@@ -65,6 +65,26 @@ fn hours(
     Ok(series)
 }
 
+/// An answer tells of every place the first and the last hour that were asked for, or it is to another question: of
+/// yesterday, or by a clock that is off. A missing value is told as one.
+/// - Errors: [`SourceError::Refused`].
+fn to_the_question(
+    answers: &[Answer],
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<(), SourceError> {
+    let last = to.duration_trunc(TimeDelta::hours(1)).unwrap_or(to);
+    for answer in answers.iter().filter(|_| from <= last) {
+        let offset = TimeDelta::seconds(answer.utc_offset_seconds.into());
+        let tells = |asked: DateTime<Utc>| {
+            answer.hourly.iter().flat_map(|h| &h.time).any(|time| time.0.and_utc() - offset == asked)
+        };
+        if !tells(from) || !tells(last) {
+            return Err(SourceError::refused(format!("the answer is not about {from} to {last}")));
+        }
+    }
+    Ok(())
+}
+
 /// Rows of `weather.hourly`, and which days they touch.
 pub fn hourly_rows(
     schema: &SchemaRef,
@@ -73,6 +93,7 @@ pub fn hourly_rows(
     span: (DateTime<Utc>, DateTime<Utc>),
     ingested_at: DateTime<Utc>,
 ) -> Result<(RecordBatch, Touched), SourceError> {
+    to_the_question(&answers, span)?;
     let series = hours(regions, answers, span)?;
     let mut columns = vec![series.regions(), instants(series.times.iter().copied())];
     columns.extend(series.values());
@@ -94,9 +115,10 @@ pub fn forecast_rows(
     let mut columns = vec![series.regions(), issued, instants(series.times.iter().copied())];
     columns.extend(series.values());
     let mut touched = Touched::default();
-    series.regions.iter().for_each(|r| touched.add(r, issued_at.date_naive()));
-    // The first hours may lie in the local day before.
-    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched.with_neighbours()))
+    // The first hours may lie in the local day before; how far ahead it speaks is told by who reads it.
+    let day = issued_at.date_naive();
+    series.regions.iter().for_each(|r| touched.widen(r, day.pred_opt().unwrap_or(day), day));
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched))
 }
 
 /// Rows of `weather.archive` for the local days `from <= day <= to`.
@@ -112,6 +134,10 @@ pub fn archive_rows(
     for (region, answer) in regions.iter().zip(answers) {
         let Some(daily) = answer.daily else { return Err(SourceError::refused("the answer has no days")) };
         let columns = daily.columns(&answer.daily_units)?;
+        let tells = |day: NaiveDate| daily.time.iter().any(|time| time.0.date() == day);
+        if from <= to && !(tells(from) && tells(to)) {
+            return Err(SourceError::refused(format!("the answer is not about {from} to {to}")));
+        }
         for (row, time) in daily.time.iter().enumerate() {
             let day = time.0.date();
             if (from..=to).contains(&day) {

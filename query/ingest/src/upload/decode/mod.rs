@@ -22,7 +22,7 @@ mod json_split;
 mod layout;
 mod marks;
 mod merge;
-mod names;
+pub mod names;
 mod notes;
 mod number;
 mod numerals;

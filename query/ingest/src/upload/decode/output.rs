@@ -54,7 +54,7 @@ impl<'a> Output<'a> {
             files: Vec::new(),
             key,
             replaced: Vec::new(),
-            left: plan.left.clone(),
+            beyond: plan.beyond.clone(),
         };
         Ok(Self {
             plan,

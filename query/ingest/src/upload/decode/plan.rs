@@ -29,8 +29,8 @@ pub struct Plan {
     pub columns: Vec<Planned>,
     /// Positions of the key columns.
     pub key: Vec<usize>,
-    /// Columns of the file that the table does not have.
-    pub left: Vec<String>,
+    /// Columns of the file that the table does not have, where they are kept.
+    pub beyond: Vec<String>,
 }
 
 impl Plan {
@@ -46,14 +46,12 @@ impl Plan {
             None => Vec::with_capacity(named.len()),
             Some(_) => of_table(request, named)?,
         };
-        if request.table.is_none() {
-            columns.extend(named.iter().enumerate().map(|(at, named)| Planned {
-                name: named.name.clone(),
-                label: named.label.clone(),
-                reading: Reading::of(Type::Text),
-                source: Some(at),
-            }));
-        }
+        // Without a table all of the file's columns are taken; with one, those that it lacks, where they are kept.
+        let lacks = |named: &Named| !columns.iter().any(|column: &Planned| column.name == named.name);
+        let own = named.iter().enumerate().filter(|(_, named)| request.table.is_none() || lacks(named));
+        let own: Vec<Planned> = own.map(|(at, named)| of_file(at, named)).collect();
+        let beyond = request.table.iter().flat_map(|_| &own).map(|column| column.name.clone()).collect();
+        columns.extend(own);
         for column in &mut columns {
             let Some(at) = column.source else { continue };
             let of_table =
@@ -66,9 +64,7 @@ impl Plan {
             };
         }
         let key = key_places(&request.key, &columns)?;
-        let left =
-            request.table.iter().flat_map(|table| beside(table, named)).map(|n| n.name.clone()).collect();
-        Ok(Self { columns, key, left })
+        Ok(Self { columns, key, beyond })
     }
 
     pub fn schema(&self) -> SchemaRef {
@@ -111,6 +107,12 @@ fn given_types(request: &DecodeRequest, named: &[Named]) -> Result<Vec<Option<Ty
             Some(of.parse().map_err(|error| Fault::parameter(format!("`types` for `{word}`: {error}")))?);
     }
     Ok(given)
+}
+
+/// A column of the file as it stands there.
+fn of_file(at: usize, named: &Named) -> Planned {
+    let (name, label) = (named.name.clone(), named.label.clone());
+    Planned { name, label, reading: Reading::of(Type::Text), source: Some(at) }
 }
 
 /// The file's columns that the table does not have.

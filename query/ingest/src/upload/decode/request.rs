@@ -41,8 +41,8 @@ pub enum UnknownColumns {
     /// The file is refused.
     #[default]
     Refuse,
-    /// They are left, and told.
-    Leave,
+    /// They are taken behind the table's own, each of the type that fits its values in the whole file.
+    Keep,
 }
 
 /// A column that is there already.
@@ -108,9 +108,9 @@ pub struct Decoded {
     pub key: Vec<String>,
     /// Paths of the existing files that go, their other rows being in `files`.
     pub replaced: Vec<String>,
-    /// Columns of the file that were left.
+    /// Columns of the file that the table does not have, where they are kept.
     #[serde(default)]
-    pub left: Vec<String>,
+    pub beyond: Vec<String>,
 }
 
 /// A column as found.

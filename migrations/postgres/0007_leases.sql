@@ -1,0 +1,7 @@
+-- What one process at a time may do of all that share the database: whoever holds the name, until then.
+CREATE TABLE leases (
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    lease_until TIMESTAMPTZ NOT NULL,
+    CONSTRAINT leases_name PRIMARY KEY (name)
+);
