@@ -48,17 +48,42 @@ impl Lake {
 
     /// Serves the lake with its sources, and one more: a section of its definition.
     pub async fn serve_with(&self, source: &str) -> Result<Server, Failure> {
-        let file = self.path("definition/lake.toml");
-        let definition = std::fs::read_to_string(&file)?;
-        std::fs::write(&file, format!("{definition}\n{source}"))?;
+        self.define(|definition| format!("{definition}\n{source}"))?;
         self.serve_as(|settings| settings.replace("sources = false", "sources = true")).await
     }
 
+    /// Serves the lake with another weather service behind source C, which nobody asks by itself.
+    pub async fn serve_asking(&self, url: &str) -> Result<Server, Failure> {
+        let line = |line: &str| match line.starts_with("archive_url") {
+            true => format!("archive_url = \"{url}/v1/archive\"\n"),
+            false => format!("{line}\n"),
+        };
+        self.define(|definition| definition.lines().map(line).collect())?;
+        self.serve("").await
+    }
+
+    fn define(&self, change: impl FnOnce(&str) -> String) -> Result<(), Failure> {
+        let file = self.path("definition/lake.toml");
+        Ok(std::fs::write(&file, change(&std::fs::read_to_string(&file)?))?)
+    }
+
+    /// The statement of a model.
+    pub fn model(&self, area: &str, table: &str) -> Result<String, Failure> {
+        let file = self.path("definition/models").join(area).join(format!("{table}.sql"));
+        let text = std::fs::read_to_string(file)?;
+        Ok(text.split_once("---*/").ok_or("a model has a header")?.1.to_owned())
+    }
+
     async fn serve_as(&self, change: impl FnOnce(String) -> String) -> Result<Server, Failure> {
-        let (address, file) = (free_address()?, self.path("serve.toml"));
+        let (address, file) = (free_address()?, self.settings_file());
         std::fs::write(&file, change(self.settings(address)))?;
         let arguments = ["serve", "--config", &text(&file)];
         self.with_keys(Server::start(&arguments, address, &self.path("server.log")).await?)
+    }
+
+    /// What the server was started with last.
+    pub fn settings_file(&self) -> PathBuf {
+        self.path("serve.toml")
     }
 
     fn settings(&self, address: SocketAddr) -> String {

@@ -15,6 +15,10 @@ pub trait Client: Send + 'static {
     fn request(&mut self) -> &[u8];
     /// What came back: status and head.
     fn answered(&mut self, status: u16, head: &[u8]);
+    /// How long it waits before it asks again.
+    fn pause(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Always the same request.
@@ -27,6 +31,22 @@ impl Client for Same {
     }
 
     fn answered(&mut self, _: u16, _: &[u8]) {}
+}
+
+/// Always the same request, with a pause behind each answer.
+#[derive(Clone)]
+pub struct Paced(pub Same, pub Duration);
+
+impl Client for Paced {
+    fn request(&mut self) -> &[u8] {
+        self.0.request()
+    }
+
+    fn answered(&mut self, _: u16, _: &[u8]) {}
+
+    fn pause(&self) -> Duration {
+        self.1
+    }
 }
 
 /// What a load saw.
@@ -103,6 +123,9 @@ async fn one_connection<C: Client>(
             _ => seen.failed += 1,
         }
         client.answered(status, &buffer[..head]);
+        if !client.pause().is_zero() {
+            tokio::time::sleep(client.pause()).await;
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod start;
 mod table;
 mod uncached;
 mod upload;
+mod years;
 
 use lake::Lake;
 use sizes::Sizes;
@@ -32,10 +33,10 @@ use table::Figure;
 type Failure = Box<dyn std::error::Error>;
 
 /// The names a run can be narrowed to.
-const NAMES: [&str; 9] =
-    ["cached", "not-modified", "bombs", "select", "uncached", "upload", "start", "mixed", "kafka"];
+const NAMES: [&str; 10] =
+    ["cached", "not-modified", "bombs", "select", "uncached", "upload", "start", "mixed", "kafka", "years"];
 /// Those that make a lake of their own.
-const ALONE: [&str; 2] = ["mixed", "kafka"];
+const ALONE: [&str; 3] = ["mixed", "kafka", "years"];
 
 fn main() -> Result<(), Failure> {
     // `cargo bench` says `--bench` to every bench.
@@ -70,6 +71,9 @@ async fn run(names: &[String], sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
     if wanted("kafka") {
         figures.extend(kafka::through_a_topic(sizes).await?);
     }
+    if wanted("years") {
+        figures.extend(years::of_hours(sizes).await?);
+    }
     Ok(figures)
 }
 
@@ -86,7 +90,7 @@ async fn on_one_lake(
         figures.extend(cached::not_modified(lake, sizes).await?);
     }
     if wanted("bombs") {
-        figures.push(bombs::beside(lake, sizes).await?);
+        figures.extend(bombs::beside(lake, sizes).await?);
     }
     if wanted("uncached") {
         figures.extend(uncached::against_duckdb(lake).await?);

@@ -19,6 +19,8 @@ pub struct Sizes {
     pub stream_events: usize,
     pub stream_rate: usize,
     pub stream_time: Duration,
+    /// Of hours, from an archive.
+    pub history_years: u32,
 }
 
 impl Sizes {
@@ -36,6 +38,7 @@ impl Sizes {
         stream_events: 120_000,
         stream_rate: 20_000,
         stream_time: Duration::from_secs(40),
+        history_years: 15,
     };
     /// Enough to see that the program works.
     pub const SMALL: Self = Self {
@@ -51,5 +54,6 @@ impl Sizes {
         stream_events: 5_000,
         stream_rate: 1_000,
         stream_time: Duration::from_secs(10),
+        history_years: 1,
     };
 }

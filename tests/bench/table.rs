@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum Goal {
     AtLeast(f64),
     AtMost(f64),
+    /// There is none: a figure to plan with.
+    Told,
 }
 
 /// One line of the table.
@@ -43,10 +45,13 @@ impl Figure {
         }
     }
 
-    fn met(&self) -> bool {
+    /// What is asked for, and whether it is so.
+    fn judged(&self) -> (String, &'static str) {
+        let met = |met| if met { "yes" } else { "**no**" };
         match self.goal {
-            Goal::AtLeast(least) => self.ratio >= least,
-            Goal::AtMost(most) => self.ratio <= most,
+            Goal::AtLeast(least) => (format!("at least {least}"), met(self.ratio >= least)),
+            Goal::AtMost(most) => (format!("at most {most}"), met(self.ratio <= most)),
+            Goal::Told => ("none".into(), "-"),
         }
     }
 }
@@ -63,11 +68,7 @@ pub fn time(ms: f64) -> String {
 pub fn markdown(figures: &[Figure]) -> String {
     let mut text = String::from("| what | ours | peer | ratio | goal | met |\n|---|---|---|---|---|---|\n");
     for f in figures {
-        let goal = match f.goal {
-            Goal::AtLeast(least) => format!("at least {least}"),
-            Goal::AtMost(most) => format!("at most {most}"),
-        };
-        let met = if f.met() { "yes" } else { "**no**" };
+        let (goal, met) = f.judged();
         // Writing into a String cannot fail.
         let _ = writeln!(text, "| {} | {} | {} | {:.2} | {goal} | {met} |", f.what, f.ours, f.peer, f.ratio);
     }

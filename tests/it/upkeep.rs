@@ -127,3 +127,50 @@ async fn an_upkeep_that_fails_is_told_in_status_until_it_is_well_again() {
     assert_eq!(own["upkeep"], Value::Null);
     assert_eq!(live(&table).len(), 1);
 }
+
+#[tokio::test]
+async fn what_an_area_no_longer_keeps_goes_and_what_was_computed_from_it_stays() {
+    let folder = lake(JFK, without_weather);
+    let own = Options { lake_file: Some(folder.clone()), ..options(Sqlite) };
+    let Some(mut app) = TestApp::start(own).await else { return };
+    let (inbox, recent) =
+        (app.folder.join("sources/inbox/a"), chrono::Utc::now().date_naive() - chrono::Days::new(5));
+    for (name, day) in [("old", "2021-01-04".to_owned()), ("new", recent.to_string())] {
+        let csv = format!("region_id,day,activity_index,visits\nus-jfk,{day},0.5,7\n");
+        write(&inbox, &format!("a-{name}.csv"), csv);
+    }
+    settled().await;
+    assert_eq!(told(&app.verb(&["run", "a"]))["rows"], 2);
+    app.kill();
+    let definition = folder.join("lake.toml");
+    let text = std::fs::read_to_string(&definition).unwrap();
+    let kept = "[retention]\nraw = \"30d\"\ncurated = \"62d\"\n\n[sources.a]\n";
+    std::fs::write(&definition, text.replacen("[sources.a]\n", kept, 1)).unwrap();
+    let raw = app.folder.join("objects/raw/a");
+    let (today, long_ago) =
+        (chrono::Utc::now().format("day=%Y-%m-%d").to_string(), raw.join("day=2020-01-01"));
+    std::fs::create_dir_all(&long_ago).unwrap();
+    write(&long_ago, "00000001-a.csv", "bytes that came long ago");
+    app.resume().await;
+
+    assert_eq!(told(&app.verb(&["run", "maintenance"]))["failed"], serde_json::json!([]));
+    let acme = app.customer("acme").await;
+    let days = async |sql: &str| {
+        let rows = acme.sql(sql).await.data();
+        rows.as_array().unwrap().iter().map(|row| row["day"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let recent = recent.to_string();
+    let (curated, computed) =
+        ("SELECT day FROM source_a.activity", "SELECT day FROM geo.facts WHERE visits = 7 ORDER BY day");
+    assert_eq!(days(curated).await, [recent.clone()]);
+    assert_eq!(days(computed).await, ["2021-01-04".to_owned(), recent.clone()]);
+    let partitions = acme.get("/v1/tables/source_a/activity/partitions").await.data();
+    assert_eq!((&partitions[0]["day"], &partitions[1]), (&Value::from(recent.clone()), &Value::Null));
+    assert!(!long_ago.join("00000001-a.csv").exists() && raw.join(today).exists());
+
+    assert!(app.verb(&["rebuild"]).status.success());
+    assert_eq!(days(computed).await, ["2021-01-04".to_owned(), recent]);
+    app.kill();
+    let refused = app.verb(&["rebuild", "--from", "raw"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("retention.raw"), "{refused:?}");
+}

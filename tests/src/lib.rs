@@ -9,6 +9,7 @@
 
 mod answer;
 mod app;
+mod archive_stub;
 mod contents;
 mod customer;
 mod fault_proxy;
@@ -29,6 +30,7 @@ mod weather_stub;
 
 pub use answer::{Answer, Problem};
 pub use app::{Options, Stack, TestApp};
+pub use archive_stub::ArchiveStub;
 pub use contents::Contents;
 pub use customer::{Customer, Upload};
 pub use fault_proxy::{CallFault, FaultProxy};

@@ -28,6 +28,9 @@ pub struct Days {
     pub span: Option<(NaiveDate, NaiveDate)>,
     /// The versions of the tables that the rows were computed from.
     pub inputs: BTreeMap<TableName, i64>,
+    /// The first day that is kept; what was noted of days before it goes.
+    #[serde(default)]
+    pub first: Option<NaiveDate>,
 }
 
 /// The last write of one day.
@@ -150,12 +153,16 @@ macro_rules! note_text {
 /// Notes the days of a write inside the transaction that publishes it.
 pub(crate) async fn note(tx: &mut Tx, publish: &Publish, at: DateTime<Utc>) -> Result<(), Error> {
     const EMPTY: &str = "DELETE FROM table_days WHERE table_id = $1";
+    const BEFORE: &str = "DELETE FROM table_days WHERE table_id = $1 AND day < $2";
     const SPAN: &str =
         "UPDATE batches SET first_day = $3, last_day = $4, version = $5 WHERE source = $1 AND n = $2";
     if publish.operation == "overwrite" {
         within!(tx, |conn| sqlx::query(EMPTY).bind(publish.table.as_uuid()).run(conn))?;
     }
     let Some(days) = &publish.days else { return Ok(()) };
+    if let Some(first) = days.first {
+        within!(tx, |conn| sqlx::query(BEFORE).bind(publish.table.as_uuid()).bind(text(first)).run(conn))?;
+    }
     if let (Some(batch), Some((first, last))) = (&publish.batch, days.span) {
         within!(tx, |conn| sqlx::query(SPAN)
             .bind(&batch.source)
@@ -202,7 +209,7 @@ mod tests {
             .await
             .unwrap();
         let publish = Publish {
-            days: Some(Days { rows, span, inputs }),
+            days: Some(Days { rows, span, inputs, first: None }),
             batch: Some(mark),
             ..Publish::new(intent, table.id, version, minute(version))
         };

@@ -18,6 +18,7 @@ mod mapping;
 mod path;
 mod period;
 mod register;
+mod retention;
 mod schedule;
 mod sources;
 mod table;
@@ -38,6 +39,7 @@ pub use mapping::Mapping;
 pub use path::JsonPath;
 pub use period::Period;
 pub use register::RegisterError;
+pub use retention::Retention;
 pub use schedule::{ScheduleSpec, Times};
 pub use sources::{SourceSpec, WeatherSpec};
 pub use table::{ColumnSpec, ColumnType, TableSpec};
@@ -55,6 +57,7 @@ pub struct Lakefile {
     pub currency: String,
     /// The lake's own words for its areas, by what they are: `raw`, `curated`, `operational`, `aggregated`.
     pub areas: BTreeMap<String, String>,
+    pub retention: Retention,
     pub tables: Vec<TableSpec>,
     pub sources: BTreeMap<String, SourceSpec>,
     /// What runs by the clock: as declared, and `source.<name>` and `model.<table>` of those that have times of their own.
@@ -72,6 +75,8 @@ struct Written {
     description: String,
     currency: String,
     areas: BTreeMap<String, String>,
+    #[serde(default)]
+    retention: Retention,
     sources: BTreeMap<String, SourceSpec>,
     #[serde(default)]
     schedules: BTreeMap<String, ScheduleSpec>,
@@ -182,6 +187,7 @@ impl Lakefile {
             |place: String, reason: String| LakefileError::Wrong { line: line_of(text, &place), reason };
         let mut wrongs = self.wrong_tables(text);
         wrongs.extend(self.wrong_schedules(text));
+        wrongs.extend(self.retention.wrongs(&self.areas).map(|reason| wrong("[retention]".into(), reason)));
         for (name, source) in &self.sources {
             let unknown = source.tables().into_iter().filter(|table| self.table(table).is_none());
             wrongs.extend(unknown.map(|table| {
@@ -289,6 +295,7 @@ impl Written {
             description: self.description,
             currency: self.currency,
             areas: self.areas,
+            retention: self.retention,
             tables: self.tables,
             schedules: schedules(self.schedules, &self.sources, &models),
             sources: self.sources,

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::debt::{self, Patience};
-use super::part::{parts, write};
+use super::part::{kept, parts, write};
 use super::session::Sessions;
 use super::settled::Settled;
 use super::tests::joined;
@@ -213,7 +213,8 @@ impl Models {
     /// Every portion of a run; one that fails holds up no other.
     async fn run(&self, model: &Model, touched: &Touched, now: DateTime<Utc>) -> Result<Ran, ModelError> {
         let mut ran = Ran::default();
-        for part in parts(model, touched, now.date_naive()) {
+        let touched = kept(&self.0.sessions.lakefile, model, touched, now.date_naive());
+        for part in parts(model, &touched, now.date_naive()) {
             match self.run_part(model, &part, now).await {
                 Ok((refreshed, verdicts)) => {
                     ran.refreshed.extend(refreshed);

@@ -17,7 +17,7 @@ use super::lead::Lead;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Range, Shared};
-use super::{Intake, Landed, Places, Progress, Source, SourceError, Touched, mappings};
+use super::{Intake, Landed, Places, Progress, RawStore, Source, SourceError, Touched, mappings};
 use crate::lakefile::{Lakefile, WeatherSpec};
 use crate::models::{ModelError, Models, Outcome, Refreshed};
 use crate::publish::Publisher;
@@ -34,6 +34,7 @@ pub(super) struct Inner {
     pub lakefile: Arc<Lakefile>,
     pub catalog: Catalog,
     pub places: Places,
+    pub raw: RawStore,
     pub intake: Intake,
     pub publisher: Publisher,
     pub models: Models,

@@ -13,6 +13,7 @@
 mod arrivals;
 mod backfill;
 pub mod events;
+mod expire;
 pub mod files;
 mod http;
 mod intake;

@@ -116,7 +116,7 @@ impl Arrivals {
         let opening = Opening {
             lakefile: &lakefile,
             folder: &folder,
-            raw,
+            raw: raw.clone(),
             places: places_too,
             workers,
             known,
@@ -147,6 +147,7 @@ impl Arrivals {
         let states = States::new(catalog.clone(), entries.keys().cloned().collect(), streaming);
         let lead = Lead::new(&catalog, heavy.clone());
         let inner = Inner {
+            raw,
             lead,
             lakefile,
             catalog,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::{Stream, StreamExt as _};
 use lake::Objects;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,11 @@ pub struct Arrived {
     pub bytes: Bytes,
     pub origin: String,
     pub about: Value,
+}
+
+/// The day on which what lies at a path came; `None` where the path does not tell.
+pub(super) fn day_of(path: &str) -> Option<NaiveDate> {
+    path.split('/').find_map(|part| part.strip_prefix("day="))?.parse().ok()
 }
 
 /// Where a file is to lie in the raw area.

@@ -39,6 +39,7 @@ impl Arrivals {
         progress: &dyn Progress,
         now: DateTime<Utc>,
     ) -> Result<Vec<TableName>, SourceError> {
+        self.has_all_raw()?;
         self.alone().await?;
         let mut turns = Vec::new();
         for entry in self.0.entries.values() {

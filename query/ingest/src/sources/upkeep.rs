@@ -1,7 +1,7 @@
 //! Keeps the platform's tables in good shape while they are written every few seconds.
 //!
 //! Small files are put together by tiers of size, logs get checkpoints and lose entries of versions that nobody can ask
-//! for any more, and files that no kept version names go. Readers hold the version they began with; none of this moves it.
+//! for any more, rows and raw bytes that an area no longer keeps go, and files that no kept version names. Readers hold the version they began with; none of this moves it.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -64,6 +64,7 @@ impl Arrivals {
             }
             progress.step("tables", done as u64 + 1, tables.len() as u64);
         }
+        self.expire_raw(now).await?;
         Ok(maintained)
     }
 
@@ -81,6 +82,11 @@ impl Arrivals {
             }
             for table in self.0.lakefile.tables.iter().map(|t| &t.name) {
                 self.keep_up_noted(table, round, Utc::now()).await;
+            }
+            if round.is_multiple_of(VACUUM_EVERY)
+                && let Err(error) = self.expire_raw(Utc::now()).await
+            {
+                tracing::warn!(%error, "raw bytes that have expired could not be removed");
             }
         }
     }
@@ -120,6 +126,7 @@ impl Arrivals {
             lake.checkpoint(&at, &kept, since).await?;
         }
         if round.is_multiple_of(VACUUM_EVERY) {
+            self.expire_rows(name, now).await?;
             let kept = self.0.catalog.live_versions(table.id, now).await?;
             lake.vacuum(&at, FILES, now, &kept).await?;
         }
