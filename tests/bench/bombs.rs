@@ -19,11 +19,12 @@ const READERS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(2);
 /// As many as one workspace may run at a time, and more that wait.
 const BOMBERS: usize = 6;
+/// Processor, memory, disk, and one that is refused at once.
 const BOMBS: [&str; 4] = [
-    "SELECT count(*) FROM range(100000) a(x) CROSS JOIN range(100000) b(y) WHERE x * y = 7",
+    "SELECT count(*) FROM weather.daily a CROSS JOIN weather.daily b WHERE a.hours * b.hours = 7",
+    "SELECT array_agg(concat(a.origin, b.region_id)) FROM weather.daily a CROSS JOIN weather.daily b",
+    "SELECT a.day, b.day FROM weather.daily a CROSS JOIN weather.daily b ORDER BY a.wind_speed_mean * b.wind_speed_mean",
     "SELECT length(repeat('x', 2000000000))",
-    "SELECT array_agg(x) FROM range(1000000000) t(x)",
-    "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r",
 ];
 
 /// The 99th percentile of readers that pause, and of readers that do not.

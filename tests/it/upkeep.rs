@@ -162,7 +162,7 @@ async fn what_an_area_no_longer_keeps_goes_and_what_was_computed_from_it_stays()
     let recent = recent.to_string();
     let (curated, computed) =
         ("SELECT day FROM source_a.activity", "SELECT day FROM geo.facts WHERE visits = 7 ORDER BY day");
-    assert_eq!(days(curated).await, [recent.clone()]);
+    assert_eq!(days(curated).await.join(" "), recent);
     assert_eq!(days(computed).await, ["2021-01-04".to_owned(), recent.clone()]);
     let partitions = acme.get("/v1/tables/source_a/activity/partitions").await.data();
     assert_eq!((&partitions[0]["day"], &partitions[1]), (&Value::from(recent.clone()), &Value::Null));
