@@ -122,16 +122,38 @@ const PLACE: &str = "auth/identity/src/place.rs";
 
 #[test]
 fn paths_of_workspaces_are_written_in_one_place() {
-    let mut files = Vec::new();
-    ROOMS.iter().filter(|(folder, ..)| *folder != "tests").for_each(|(folder, ..)| {
-        sources(&project_root().join(folder).join("src"), &mut files);
-    });
+    let files = of_the_product();
     let writes = |file: &PathBuf| {
         let text = std::fs::read_to_string(file).unwrap();
         ["\"workspaces\"", "\"workspaces/", "/workspaces/"].iter().any(|path| text.contains(path))
     };
     let found: Vec<PathBuf> = files.into_iter().filter(writes).collect();
     assert_eq!(found, [project_root().join(PLACE)]);
+}
+
+/// The one file that says what each metric is.
+const METERS: &str = "api/src/middleware/meters.rs";
+
+#[test]
+fn every_metric_is_explained_where_the_meters_are() {
+    let meters = std::fs::read_to_string(project_root().join(METERS)).unwrap();
+    for file in of_the_product() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for quoted in text.split("\"lakefront_").skip(1) {
+            let name = quoted.split('"').next().unwrap();
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let explained = !is_name || meters.contains(&format!("\"lakefront_{name}\""));
+            assert!(explained, "lakefront_{name} of {} has no words in {METERS}", file.display());
+        }
+    }
+}
+
+fn of_the_product() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    ROOMS.iter().filter(|(folder, ..)| *folder != "tests").for_each(|(folder, ..)| {
+        sources(&project_root().join(folder).join("src"), &mut files);
+    });
+    files
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

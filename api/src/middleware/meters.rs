@@ -32,6 +32,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("lakefront_source_repeated_total", "Events of a topic whose id was in the table already"),
     ("lakefront_model_failures_total", "Runs of a model that failed"),
+    ("lakefront_alerts_total", "Alerts raised, by kind"),
     ("lakefront_upkeep_failures_total", "Rounds of a table's upkeep that failed"),
 ];
 const GAUGES: &[(&str, &str)] = &[
