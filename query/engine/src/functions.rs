@@ -5,8 +5,8 @@ mod likeness;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array};
-use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
-use chrono::{DateTime, NaiveDate, Offset, TimeZone};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
@@ -77,24 +77,24 @@ impl ScalarUDFImpl for LocalDay {
 fn days(instants: &ArrayRef, zones: &ArrayRef) -> Result<ArrayRef> {
     let instants = instants.as_primitive::<TimestampMicrosecondType>();
     let zones = zones.as_string::<i32>();
-    // Rows of one region follow each other: the zone of the row before is nearly always the zone of this one.
-    let mut last: Option<(&str, Tz)> = None;
+    // Rows of one region and day follow each other: what is known of the row before nearly always holds for this one.
+    let mut last: Option<(&str, Tz, LocalDate)> = None;
     let mut days = Date32Array::builder(instants.len());
     for row in 0..instants.len() {
         if instants.is_null(row) || zones.is_null(row) {
             days.append_null();
             continue;
         }
-        let name = zones.value(row);
-        let zone = match last {
-            Some((known, zone)) if known == name => zone,
-            _ => zone(name)?,
-        };
-        last = Some((name, zone));
-        match day_of(instants.value(row), zone) {
-            Some(day) => days.append_value(day),
-            None => days.append_null(),
+        let (name, instant) = (zones.value(row), instants.value(row));
+        let known = last.filter(|(known, ..)| *known == name);
+        if let Some((_, _, date)) = known.filter(|(.., date)| date.has(instant)) {
+            days.append_value(date.day);
+            continue;
         }
+        let zone = known.map_or_else(|| zone(name), |(_, zone, _)| Ok(zone))?;
+        let date = LocalDate::of(instant, zone);
+        last = date.map(|date| (name, zone, date));
+        days.append_option(date.map(|date| date.day));
     }
     Ok(Arc::new(days.finish()))
 }
@@ -108,22 +108,52 @@ fn zone(name: &str) -> Result<Tz> {
     }
 }
 
-/// Days since 1970-01-01 of the local day; `None` outside the calendar.
-fn day_of(micros: i64, zone: Tz) -> Option<i32> {
-    let instant = DateTime::from_timestamp_micros(micros)?.naive_utc();
-    let offset = zone.offset_from_utc_datetime(&instant).fix();
-    let local: NaiveDate = instant.checked_add_offset(offset)?.date();
-    Some(Date32Type::from_naive_date(local))
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+/// A local day and the instants, in microseconds, that are known to lie in it.
+#[derive(Clone, Copy)]
+struct LocalDate {
+    /// Since 1970-01-01.
+    day: i32,
+    from: i64,
+    until: i64,
+}
+
+impl LocalDate {
+    /// The day of an instant; `None` outside the calendar.
+    fn of(instant: i64, zone: Tz) -> Option<Self> {
+        let ahead = offset(instant, zone)?;
+        let day = instant.checked_add(ahead)?.div_euclid(DAY);
+        let from = day.checked_mul(DAY)?.checked_sub(ahead)?;
+        let until = from.checked_add(DAY)?;
+        // No zone has ever changed its clocks twice within three days: equal at both ends is equal all day.
+        let even = offset(from, zone) == Some(ahead) && offset(until - 1, zone) == Some(ahead);
+        let (from, until) = if even { (from, until) } else { (instant, instant + 1) };
+        Some(Self { day: i32::try_from(day).ok()?, from, until })
+    }
+
+    fn has(&self, instant: i64) -> bool {
+        (self.from..self.until).contains(&instant)
+    }
+}
+
+/// Microseconds that local time is ahead of UTC.
+fn offset(instant: i64, zone: Tz) -> Option<i64> {
+    let utc = DateTime::from_timestamp_micros(instant)?.naive_utc();
+    Some(i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1_000_000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::Utc;
+    use arrow::array::{StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::Date32Type;
+    use chrono::{NaiveDate, Utc};
 
     fn day(instant: &str, zone: &str) -> NaiveDate {
         let micros = instant.parse::<DateTime<Utc>>().unwrap().timestamp_micros();
-        Date32Type::to_naive_date_opt(day_of(micros, zone.parse().unwrap()).unwrap()).unwrap()
+        Date32Type::to_naive_date_opt(LocalDate::of(micros, zone.parse().unwrap()).unwrap().day).unwrap()
     }
 
     #[test]
@@ -137,6 +167,27 @@ mod tests {
             day("2013-01-01T10:00:00Z", "Pacific/Kiritimati"),
             NaiveDate::from_ymd_opt(2013, 1, 2).unwrap()
         );
+    }
+
+    #[test]
+    fn rows_that_follow_each_other_have_the_days_that_each_has_alone() {
+        // Clocks that change at midnight, by half an hour, over a whole day, and twice within a month.
+        let zones =
+            ["America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "Asia/Gaza"];
+        let begin = "2009-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap().timestamp();
+        for name in zones {
+            let zone: Tz = name.parse().unwrap();
+            let instants: Vec<i64> = (0..4 * 365 * 48).map(|n| begin + n * 1_800 - 1).collect();
+            let alone = instants.iter().map(|at| {
+                let local = DateTime::from_timestamp(*at, 0).unwrap().with_timezone(&zone);
+                Date32Type::from_naive_date(local.date_naive())
+            });
+            let micros =
+                TimestampMicrosecondArray::from_iter_values(instants.iter().map(|at| at * 1_000_000));
+            let names = StringArray::from_iter_values(instants.iter().map(|_| name));
+            let together = days(&(Arc::new(micros) as ArrayRef), &(Arc::new(names) as ArrayRef)).unwrap();
+            assert!(together.as_primitive::<Date32Type>().values().iter().copied().eq(alone), "{name}");
+        }
     }
 
     #[tokio::test]

@@ -244,6 +244,17 @@ impl Lake {
         Ok(scan::provider(prepared, self.url.clone(), sort))
     }
 
+    /// The same of some of its files.
+    pub fn files_provider(
+        &self,
+        snapshot: &Snapshot,
+        files: Vec<Arc<DataFile>>,
+        sort: &[String],
+    ) -> Arc<dyn TableProvider> {
+        let prepared = scan::Prepared::of(snapshot, files, Arc::clone(&self.store.objects));
+        scan::provider(Arc::new(prepared), self.url.clone(), sort)
+    }
+
     /// Bytes of a data file, checked. Errors: [`Error::Corrupt`].
     pub async fn read_range(
         &self,
@@ -259,10 +270,6 @@ impl Lake {
     /// Plain objects beside the tables.
     pub fn objects(&self) -> &Objects {
         &self.objects
-    }
-
-    pub(crate) fn url(&self) -> ObjectStoreUrl {
-        self.url.clone()
     }
 
     /// The files by their paths in the store.

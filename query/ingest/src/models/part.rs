@@ -11,8 +11,8 @@ use crate::lakefile::{Lakefile, TableSpec};
 use crate::publish::{Mode, Period, Regions, Rows, Split, Write};
 use crate::sources::{Touched, month_of};
 
-/// Regions in one portion of a run over many years: bounds the rows held at a time to about a hundred thousand.
-const PORTION: usize = 20;
+/// Rows that one portion of a run over many years gives, about, and so what is held at a time.
+const PORTION: usize = 110_000;
 /// Days that have a small file each, because they still change; older ones lie together.
 const RECENT_DAYS: u64 = 35;
 
@@ -40,20 +40,40 @@ pub fn kept(lakefile: &Lakefile, model: &Model, touched: &Touched, today: NaiveD
 }
 
 /// A touched part in portions that fit in memory, the days that still change apart from the old ones, so that a change
-/// of today rewrites a small file.
-pub fn parts(model: &Model, touched: &Touched, today: NaiveDate) -> Vec<Touched> {
+/// of today rewrites a small file. The old ones go by months, so that each file of the inputs is read by one portion;
+/// `first` is the first day of which the inputs have rows.
+pub fn parts(model: &Model, touched: &Touched, first: Option<NaiveDate>, today: NaiveDate) -> Vec<Touched> {
     let recent = recent(model.window, today);
-    let wide = touched.hull().is_some_and(|(first, _)| first < recent);
-    if model.window == Window::Region || !wide {
+    let Some((begin, end)) = touched.hull().filter(|(begin, _)| *begin < recent) else {
+        return vec![window::simple(touched.clone())];
+    };
+    if model.window == Window::Region {
         return vec![window::simple(touched.clone())];
     }
-    let before = recent.pred_opt().unwrap_or(recent);
-    let mut parts = touched.within(NaiveDate::MIN, before).portions(PORTION);
-    let rest = touched.within(recent, NaiveDate::MAX);
-    if !rest.is_empty() {
-        parts.push(rest);
+    let last_old = recent.pred_opt().unwrap_or(recent).min(end);
+    let mut from = begin;
+    let mut parts = Vec::new();
+    for cut in first.into_iter().flat_map(|first| cuts(first.max(begin), last_old, months(touched.len()))) {
+        parts.push(touched.within(from, cut.pred_opt().unwrap_or(cut)));
+        from = cut;
     }
-    parts.into_iter().map(window::simple).collect()
+    parts.push(touched.within(from, last_old));
+    parts.push(touched.within(recent, NaiveDate::MAX));
+    parts.into_iter().filter(|part| !part.is_empty()).map(window::simple).collect()
+}
+
+/// Months in a portion of so many regions.
+fn months(regions: usize) -> u32 {
+    u32::try_from(PORTION / (31 * regions.max(1))).unwrap_or(u32::MAX).clamp(1, 12 * 100)
+}
+
+/// The first days, behind `first` and not behind `last`, of every so many months: the same ones for any `first`.
+fn cuts(first: NaiveDate, last: NaiveDate, months: u32) -> impl Iterator<Item = NaiveDate> {
+    let (month, months_apart) = (i64::from(first.year()) * 12 + i64::from(first.month0()), i64::from(months));
+    let ahead = u32::try_from(months_apart - month.rem_euclid(months_apart)).ok();
+    let next = ahead.and_then(|ahead| month_of(first).checked_add_months(Months::new(ahead)));
+    std::iter::successors(next, move |cut| cut.checked_add_months(Months::new(months)))
+        .take_while(move |cut| *cut <= last)
 }
 
 /// The write that puts new rows in the place of the touched partitions.
@@ -121,9 +141,29 @@ mod tests {
         let header = "/*---\ntable = \"a.b\"\nkey = []\nwindow = \"region_month\"\n---*/\nSELECT 1";
         let model = Model::parse("m.sql", header).unwrap();
         let all = Touched::all_days([RegionId::parse("a").unwrap()]);
-        let parts = parts(&model, &all, NaiveDate::from_ymd_opt(2026, 11, 20).unwrap());
-        let day = |m, d| NaiveDate::from_ymd_opt(2026, m, d).unwrap();
+        let day = |y, m, d| NaiveDate::from_ymd_opt(y, m, d).unwrap();
+        let parts = parts(&model, &all, None, day(2026, 11, 20));
         let hulls: Vec<_> = parts.iter().filter_map(Touched::hull).collect();
-        assert_eq!(hulls, [(NaiveDate::MIN, day(9, 30)), (day(10, 1), NaiveDate::MAX)]);
+        assert_eq!(hulls, [(NaiveDate::MIN, day(2026, 9, 30)), (day(2026, 10, 1), NaiveDate::MAX)]);
+    }
+
+    #[test]
+    fn years_of_many_regions_go_by_months_and_every_day_is_in_one_portion() {
+        let header = "/*---\ntable = \"a.b\"\nkey = []\nwindow = \"region_day\"\n---*/\nSELECT 1";
+        let model = Model::parse("m.sql", header).unwrap();
+        let day = |y, m, d| NaiveDate::from_ymd_opt(y, m, d).unwrap();
+        let hulls = |regions: usize, first| {
+            let all = Touched::all_days((0..regions).map(|n| RegionId::parse(&format!("r{n}")).unwrap()));
+            let parts = parts(&model, &all, Some(first), day(2026, 11, 20));
+            assert!(parts.iter().all(|part| part.len() == regions));
+            parts.iter().filter_map(Touched::hull).collect::<Vec<_>>()
+        };
+        let hundred = hulls(100, day(2011, 11, 20));
+        assert_eq!(hundred[0], (NaiveDate::MIN, day(2012, 6, 30)));
+        assert!(hundred.windows(2).all(|two| two[0].1.succ_opt() == Some(two[1].0)), "{hundred:?}");
+        assert_eq!(hundred.last(), Some(&(day(2026, 10, 16), NaiveDate::MAX)));
+        assert_eq!(hulls(100, day(2012, 3, 1)), hundred, "later runs cut at the same days");
+        assert_eq!(hulls(1, day(2011, 11, 20)).len(), 2);
+        assert_eq!(hulls(9_000, day(2026, 7, 5)).len(), 5, "July, August, September, half October, the rest");
     }
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use catalog::{Catalog, Moment, Table};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{cast, col};
+use datafusion::prelude::SessionContext;
 use identity::TableName;
 use lake::Lake;
 use tokio::runtime::Handle;
@@ -18,7 +19,8 @@ use tokio::sync::Mutex;
 
 use super::debt::{self, Patience};
 use super::part::{kept, parts, write};
-use super::session::Sessions;
+use super::pieces::{self, Pieces};
+use super::session::{Sessions, put};
 use super::settled::Settled;
 use super::tests::joined;
 use super::{Model, ModelError, Verdict, against, command, window};
@@ -28,6 +30,9 @@ use crate::sources::Touched;
 
 /// Memory of one run's sorts and joins; beyond it they spill to disk.
 const POOL_BYTES: usize = 128 << 20;
+
+/// Days whose events are still to come: the files with their rows are computed piece by piece.
+const RECENT: Days = Days::new(1);
 
 /// The models of a lake and their runner. One run at a time in the process.
 #[derive(Clone)]
@@ -40,6 +45,7 @@ struct Inner {
     publisher: Publisher,
     heavy: Handle,
     settled: Settled,
+    pieces: Pieces,
     /// A run reads, computes and publishes; two at once could publish the older result last.
     turn: Mutex<()>,
 }
@@ -104,8 +110,8 @@ impl Models {
         let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let models = lakefile.models.clone();
         let sessions = Sessions { lakefile, lake, runtime };
-        let (settled, turn) = (Settled::default(), Mutex::new(()));
-        Ok(Self(Arc::new(Inner { models, sessions, catalog, publisher, heavy, settled, turn })))
+        let (settled, pieces, turn) = (Settled::default(), Pieces::default(), Mutex::new(()));
+        Ok(Self(Arc::new(Inner { models, sessions, catalog, publisher, heavy, settled, pieces, turn })))
     }
 
     /// Whether a model fills this table.
@@ -214,7 +220,8 @@ impl Models {
     async fn run(&self, model: &Model, touched: &Touched, now: DateTime<Utc>) -> Result<Ran, ModelError> {
         let mut ran = Ran::default();
         let touched = kept(&self.0.sessions.lakefile, model, touched, now.date_naive());
-        for part in parts(model, &touched, now.date_naive()) {
+        let first = self.0.sessions.first_day(model, &self.0.catalog.moment()).await?;
+        for part in parts(model, &touched, first, now.date_naive()) {
             match self.run_part(model, &part, now).await {
                 Ok((refreshed, verdicts)) => {
                     ran.refreshed.extend(refreshed);
@@ -241,7 +248,7 @@ impl Models {
     ) -> Result<(Option<Refreshed>, Vec<Verdict>), ModelError> {
         let moment = self.0.catalog.moment();
         let (spec, table) = self.table(model, &moment)?;
-        let batches = self.compute(model, spec, &moment, touched).await?;
+        let batches = self.compute(model, spec, &moment, touched, now).await?;
         let verdicts = self.judge(model, spec, &moment, touched, &batches).await?;
         let verdicts = Self::passed(model, verdicts)?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -280,9 +287,11 @@ impl Models {
         spec: &TableSpec,
         moment: &Moment,
         touched: &Touched,
+        now: DateTime<Utc>,
     ) -> Result<Vec<RecordBatch>, ModelError> {
         let session = self.0.sessions.of_model(model, moment, touched).await?;
-        let (sql, spec, program) = (model.sql.clone(), spec.clone(), model.program());
+        let sql = self.statement(model, moment, touched, &session, now).await?;
+        let (spec, program) = (spec.clone(), model.program());
         let part = window::output(model.window, touched);
         self.heavily(model, async move {
             let columns = spec.columns.iter().map(|c| cast(col(&c.name), c.r#type.arrow()).alias(&c.name));
@@ -297,6 +306,23 @@ impl Models {
             Ok(batches.into_iter().map(fits).collect::<Result<Vec<_>, _>>()?)
         })
         .await
+    }
+
+    /// What is left to compute in the session: the statement, or what puts its pieces together, with their table.
+    async fn statement(
+        &self,
+        model: &Model,
+        moment: &Moment,
+        touched: &Touched,
+        session: &SessionContext,
+        now: DateTime<Utc>,
+    ) -> Result<String, ModelError> {
+        let Inner { sessions, heavy, pieces: known, .. } = &*self.0;
+        let Some(cut) = &model.pieces else { return Ok(model.sql.clone()) };
+        let run = pieces::Run { model, cut, sessions, moment, touched, heavy };
+        let table = Arc::new(run.table(known, now.date_naive() - RECENT).await?);
+        put(session, &pieces::table(), table, None).map_err(|source| statement(model, source))?;
+        Ok(cut.rest.clone())
     }
 
     /// Every test of the header but freshness.
@@ -340,9 +366,18 @@ impl Models {
         model: &Model,
         work: impl Future<Output = Result<T, DataFusionError>> + Send + 'static,
     ) -> Result<T, ModelError> {
-        let done = self.0.heavy.spawn(work).await.map_err(|_| ModelError::Stopped)?;
-        done.map_err(|source| statement(model, source))
+        heavily(&self.0.heavy, model, work).await
     }
+}
+
+/// Work of a model on the heavy runtime.
+pub async fn heavily<T: Send + 'static>(
+    heavy: &Handle,
+    model: &Model,
+    work: impl Future<Output = Result<T, DataFusionError>> + Send + 'static,
+) -> Result<T, ModelError> {
+    let done = heavy.spawn(work).await.map_err(|_| ModelError::Stopped)?;
+    done.map_err(|source| statement(model, source))
 }
 
 fn statement(model: &Model, source: DataFusionError) -> ModelError {

@@ -143,6 +143,47 @@ async fn a_statement_that_fails_marks_the_table_too() {
     assert!(lake.lines("market.daily", &DAYS).await.is_empty());
 }
 
+/// One event lands; gives what failed.
+async fn event(lake: &TestLake, id: &str, time: &str, price: f64) -> Vec<String> {
+    let text = format!(
+        r#"{{"event_id":"{id}","event_time":"{time}","region_id":"it-lombardia","price":{price},"interest":1}}"#
+    );
+    lake.arrivals.push("d", text.as_bytes(), now(0)).await.unwrap();
+    lake.arrivals.run_once("d", now(0)).await.unwrap().failed
+}
+
+#[tokio::test]
+async fn a_recent_file_of_events_is_read_once_and_late_events_count_in_their_own_day() {
+    const ROW: [&str; 6] = ["day", "price_open", "price_close", "price_mean", "interest_mean", "events"];
+    let mut lake = changed_lake(REGIONS, |_| ()).await;
+    lake.arrivals.catch_up(now(0)).await.unwrap();
+    event(&lake, "late", "2026-03-05T10:00:00Z", 7.0).await;
+    event(&lake, "b", "2026-03-10T10:00:00Z", 10.0).await;
+    let [late, today] = ["2026-03-05 7.0 7.0 8.0 1.0 2", "2026-03-10 5.0 10.0 25.0 1.0 3"];
+    // The file is spoilt; what it gave is known.
+    let table = lake.catalog.moment().table(&"market.events".parse().unwrap()).unwrap();
+    let location: lake::Location = table.location.parse().unwrap();
+    let snapshot = lake.lake.snapshot(&location, table.version.unwrap()).await.unwrap();
+    let file =
+        snapshot.files().iter().find(|file| file.max["event_time"].as_str() > Some("2026-03-10")).unwrap();
+    let path = lake.lake.objects().local_path(&format!("{location}/{}", file.path)).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, vec![0; bytes.len()]).unwrap();
+    assert_eq!(event(&lake, "a", "2026-03-10T09:00:00Z", 5.0).await, [""; 0]);
+    assert_eq!(event(&lake, "c", "2026-03-10T09:30:00Z", 60.0).await, [""; 0]);
+    assert_eq!(event(&lake, "later", "2026-03-05T09:00:00Z", 9.0).await, [""; 0]);
+    let late = late.replacen("7.0 7.0", "9.0 7.0", 1);
+    assert_eq!(lake.lines("market.daily", &ROW).await, [late.as_str(), today]);
+    // Memory is all that knew it.
+    lake.restart().await;
+    assert_eq!(event(&lake, "d", "2026-03-10T09:40:00Z", 1.0).await.len(), 1);
+    assert_eq!(lake.lines("market.daily", &ROW).await, [late.as_str(), today]);
+    std::fs::write(&path, bytes).unwrap();
+    lake.arrivals.run_once("market.daily", now(5)).await.unwrap();
+    let today = "2026-03-10 5.0 10.0 19.0 1.0 4";
+    assert_eq!(lake.lines("market.daily", &ROW).await, [late.as_str(), today]);
+}
+
 #[tokio::test]
 async fn a_command_model_takes_its_rows_from_a_program() {
     let with = async |command: &str| {

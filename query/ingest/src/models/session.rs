@@ -6,18 +6,21 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
-use catalog::Moment;
+use arrow::datatypes::{Date32Type, Field, Schema, SchemaRef};
+use catalog::{Moment, Table};
+use chrono::{DateTime, NaiveDate};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use identity::TableName;
-use lake::{Lake, Location};
+use lake::{DataFile, Lake, Location, Snapshot};
 
 use super::days::windows;
+use super::pieces::InPieces;
 use super::window::Reach;
 use super::{Model, ModelError, functions, tests, window};
 use crate::lakefile::{Gazetteer, KnownPlace, Lakefile};
@@ -25,6 +28,15 @@ use crate::sources::Touched;
 
 /// The lake's gazetteer as a table: `region_id, name, country, lon, lat, population, chosen`.
 pub const GAZETTEER: &str = "lake.gazetteer";
+
+/// The files of an input that a run needs.
+pub struct Files {
+    pub files: Vec<Arc<DataFile>>,
+    /// The column that dates their rows.
+    pub dated: Option<Field>,
+    /// The bytes of the other tables that its pieces rest on, by their files.
+    pub beside: Arc<[String]>,
+}
 
 /// What every session of the runner shares.
 #[derive(Clone)]
@@ -45,15 +57,7 @@ impl Sessions {
         let session = empty(Arc::clone(&self.runtime));
         for name in &model.upstream {
             let (table, sort) = self.provider(model, name, moment).await?;
-            let reach = Reach {
-                lookback_days: model.lookback_days,
-                carried: model.carried.contains(name),
-                valid: model.valid.get(name).map(String::as_str),
-            };
-            let part = match model.whole.contains(name) {
-                true => None,
-                false => window::input(&table.schema(), &sort, touched, reach),
-            };
+            let part = part(model, name, &table.schema(), &sort, touched);
             put(&session, name, table, part)
                 .map_err(|source| ModelError::Statement { model: model.table.clone(), source })?;
         }
@@ -97,17 +101,123 @@ impl Sessions {
         if name.to_string() == GAZETTEER {
             return Ok((gazetteer(&self.lakefile.gazetteer).map_err(failed)?, Vec::new()));
         }
-        let missing = || ModelError::Missing { model: model.table.clone(), table: name.clone() };
-        let table = moment.table(name).ok_or_else(missing)?;
-        let spec = self.lakefile.table(name).ok_or_else(missing)?;
-        let Some(version) = table.version else {
+        let table = moment.table(name).ok_or_else(|| missing(model, name))?;
+        let Some(snapshot) = self.snapshot(model, &table).await? else {
+            let spec = self.lakefile.table(name).ok_or_else(|| missing(model, name))?;
             let empty = MemTable::try_new(spec.schema(), vec![vec![]]).map_err(failed)?;
             return Ok((Arc::new(empty), table.sort.clone()));
         };
-        let location = Location::from_str(&table.location).map_err(|_| missing())?;
-        let snapshot = self.lake.snapshot(&location, version).await?;
         Ok((self.lake.provider(snapshot, &table.sort)?, table.sort.clone()))
     }
+
+    /// A table at the version readers are served now; none where nothing was written yet.
+    async fn snapshot(&self, model: &Model, table: &Table) -> Result<Option<Arc<Snapshot>>, ModelError> {
+        let Some(version) = table.version else { return Ok(None) };
+        let location = Location::from_str(&table.location).map_err(|_| missing(model, &table.name))?;
+        Ok(Some(self.lake.snapshot(&location, version).await?))
+    }
+
+    /// The files of a cut statement's input that the touched windows need, and what else their pieces rest on.
+    pub async fn files(
+        &self,
+        model: &Model,
+        cut: &InPieces,
+        moment: &Moment,
+        touched: &Touched,
+    ) -> Result<Files, ModelError> {
+        let (mut files, mut dated, mut beside) = (Vec::new(), None, Vec::new());
+        for name in cut.beside.iter().chain([&cut.input]) {
+            let Some(table) = moment.table(name) else { continue };
+            let Some(snapshot) = self.snapshot(model, &table).await? else { continue };
+            if *name == cut.input {
+                let part = part(model, name, snapshot.schema(), &table.sort, touched);
+                files = snapshot.prune(part.as_slice());
+                dated = window::dated(snapshot.schema(), &table.sort).cloned();
+            } else {
+                let bytes = |file: &Arc<DataFile>| file.sha256.as_ref().unwrap_or(&file.path).clone();
+                beside.extend(snapshot.files().iter().map(bytes));
+            }
+        }
+        Ok(Files { files, dated, beside: beside.into() })
+    }
+
+    /// A session with some files of a cut statement's input, reduced to what the touched windows need or whole, and all
+    /// else whole.
+    pub async fn of_files(
+        &self,
+        model: &Model,
+        cut: &InPieces,
+        moment: &Moment,
+        files: Vec<Arc<DataFile>>,
+        touched: Option<&Touched>,
+    ) -> Result<SessionContext, ModelError> {
+        let failed = |source| ModelError::Statement { model: model.table.clone(), source };
+        let session = empty(Arc::clone(&self.runtime));
+        for name in &cut.beside {
+            let (table, _) = self.provider(model, name, moment).await?;
+            put(&session, name, table, None).map_err(failed)?;
+        }
+        let (mut table, sort) = self.provider(model, &cut.input, moment).await?;
+        if let Some(known) = moment.table(&cut.input)
+            && let Some(snapshot) = self.snapshot(model, &known).await?
+        {
+            table = self.lake.files_provider(&snapshot, files, &sort);
+        }
+        let part = touched.and_then(|touched| part(model, &cut.input, &table.schema(), &sort, touched));
+        put(&session, &cut.input, table, part).map_err(failed)?;
+        Ok(session)
+    }
+
+    /// The first day of which an input of a model has rows; `None` where the files of one do not tell.
+    pub async fn first_day(&self, model: &Model, moment: &Moment) -> Result<Option<NaiveDate>, ModelError> {
+        let mut first = NaiveDate::MAX;
+        for name in model.upstream.iter().filter(|name| !model.whole.contains(*name)) {
+            let Some(table) = moment.table(name) else { continue };
+            let Some(snapshot) = self.snapshot(model, &table).await? else { continue };
+            let schema = snapshot.schema();
+            let valid = model.valid.get(name).and_then(|column| schema.field_with_name(column).ok());
+            let Some(field) = valid.or_else(|| window::dated(schema, &table.sort)) else { continue };
+            let days = snapshot.files().iter().map(|file| day(&file.min(field.name(), field.data_type())?));
+            match days.min_by_key(|day| day.unwrap_or(NaiveDate::MIN)) {
+                Some(Some(day)) => first = first.min(day),
+                Some(None) => return Ok(None),
+                None => {}
+            }
+        }
+        Ok(Some(first))
+    }
+}
+
+fn missing(model: &Model, table: &TableName) -> ModelError {
+    ModelError::Missing { model: model.table.clone(), table: table.clone() }
+}
+
+/// The day of a bound of a file.
+pub fn day(bound: &ScalarValue) -> Option<NaiveDate> {
+    match bound {
+        ScalarValue::Date32(Some(days)) => Date32Type::to_naive_date_opt(*days),
+        ScalarValue::TimestampMicrosecond(Some(micros), _) => {
+            DateTime::from_timestamp_micros(*micros).map(|at| at.date_naive())
+        }
+        _ => None,
+    }
+}
+
+/// The condition on an input's rows that the touched windows need; `None`: all of them.
+fn part(
+    model: &Model,
+    name: &TableName,
+    schema: &Schema,
+    sort: &[String],
+    touched: &Touched,
+) -> Option<Expr> {
+    let reach = Reach {
+        lookback_days: model.lookback_days,
+        carried: model.carried.contains(name),
+        valid: model.valid.get(name).map(String::as_str),
+    };
+    let reduced = !model.whole.contains(name);
+    reduced.then(|| window::input(schema, sort, touched, reach)).flatten()
 }
 
 /// A session without tables, with the functions of models.
@@ -127,7 +237,7 @@ pub fn put(
     session: &SessionContext,
     name: &TableName,
     table: Arc<dyn TableProvider>,
-    part: Option<datafusion::logical_expr::Expr>,
+    part: Option<Expr>,
 ) -> Result<(), DataFusionError> {
     let catalog = session
         .catalog("datafusion")

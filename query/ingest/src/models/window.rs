@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use chrono::{Days, NaiveDate, NaiveTime};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col, lit};
@@ -34,9 +34,7 @@ const BEHIND: u64 = 3;
 pub fn input(schema: &Schema, sort: &[String], touched: &Touched, reach: Reach<'_>) -> Option<Expr> {
     schema.index_of("region_id").ok()?;
     let regions = among(&touched.regions());
-    let dated =
-        sort.iter().find_map(|c| schema.field_with_name(c).ok().filter(|f| f.data_type().is_temporal()));
-    let (Some(field), Some((first, last))) = (dated, touched.hull()) else {
+    let (Some(field), Some((first, last))) = (dated(schema, sort), touched.hull()) else {
         return Some(regions);
     };
     let lookback = u64::from(reach.lookback_days);
@@ -51,6 +49,11 @@ pub fn input(schema: &Schema, sort: &[String], touched: &Touched, reach: Reach<'
         [from.map(|d| col(field.name()).gt_eq(of(d))), to.map(|d| col(field.name()).lt(of(d)))]
     });
     Some(bounds.flatten().fold(regions, Expr::and))
+}
+
+/// The column of days or instants that a table is ordered by.
+pub fn dated<'a>(schema: &'a Schema, sort: &[String]) -> Option<&'a Field> {
+    sort.iter().find_map(|c| schema.field_with_name(c).ok().filter(|f| f.data_type().is_temporal()))
 }
 
 /// What the changes of its inputs touch of a model's table.
@@ -129,7 +132,6 @@ mod tests {
 
     #[test]
     fn an_input_is_read_as_far_back_as_the_model_looks_and_no_further() {
-        use arrow::datatypes::Field;
         let fields = ["region_id", "issued", "valid"].map(|name| {
             let of = if name == "region_id" { DataType::Utf8 } else { DataType::Date32 };
             Field::new(name, of, true)

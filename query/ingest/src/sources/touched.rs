@@ -93,12 +93,6 @@ impl Touched {
         Self(kept.filter(|(_, (a, b))| a <= b).collect())
     }
 
-    /// The same in portions of at most `size` regions.
-    pub fn portions(&self, size: usize) -> Vec<Self> {
-        let all: Vec<_> = self.0.iter().map(|(r, d)| (r.clone(), *d)).collect();
-        all.chunks(size.max(1)).map(|part| Self(part.iter().cloned().collect())).collect()
-    }
-
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

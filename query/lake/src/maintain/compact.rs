@@ -13,7 +13,6 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, ident};
 use futures::StreamExt as _;
 use identity::IntentId;
 
-use crate::scan::{self, Prepared};
 use crate::snapshot::Snapshot;
 use crate::{
     Commit, CommitError, DataFile, Error, FileWriter, Lake, Location, Remove, Version, WriterOptions,
@@ -154,11 +153,10 @@ impl Lake {
         files: Vec<Arc<DataFile>>,
         sort: &[String],
     ) -> Result<SendableRecordBatchStream, Error> {
-        let prepared = Prepared::of(snapshot, files, Arc::clone(&self.store.objects));
         let runtime = RuntimeEnvBuilder::new().with_memory_limit(SORT_BYTES, 1.0).build_arc()?;
         let config = SessionConfig::new().with_target_partitions(1);
         let context = SessionContext::new_with_config_rt(config, runtime);
-        let table = scan::provider(Arc::new(prepared), self.url(), sort);
+        let table = self.files_provider(snapshot, files, sort);
         let columns: Vec<_> = snapshot.schema().fields().iter().map(|field| ident(field.name())).collect();
         let rows: DataFrame = context.read_table(table)?.select(columns)?;
         let rows = if sort.is_empty() {

@@ -21,26 +21,24 @@ WITH hourly AS (
         sum(hours.precipitation_amount) AS precipitation_sum,
         avg(hours.wind_speed) AS wind_speed_mean,
         avg(hours.relative_humidity) AS relative_humidity_mean,
-        count(*) AS hours
+        count(*) AS hours,
+        count(*) >= 20 AS enough
     FROM weather.hourly AS hours
     JOIN geo.regions AS regions ON regions.region_id = hours.region_id
     WHERE regions.timezone IS NOT NULL
       AND coalesce(hours.air_temperature, hours.precipitation_amount, hours.wind_speed, hours.relative_humidity) IS NOT NULL
     GROUP BY hours.region_id, local_day(hours.time, regions.timezone)
-),
-enough AS (
-    SELECT hourly.*
-    FROM hourly
-    LEFT JOIN weather.archive AS archive ON archive.region_id = hourly.region_id AND archive.day = hourly.day
-    WHERE hourly.hours >= 20 OR archive.region_id IS NULL
 )
 SELECT
-    region_id, day, air_temperature_mean, air_temperature_min, air_temperature_max,
-    precipitation_sum, wind_speed_mean, relative_humidity_mean, hours, 'hours' AS origin
-FROM enough
-UNION ALL
-SELECT
-    archive.region_id, archive.day, archive.air_temperature_mean, archive.air_temperature_min, archive.air_temperature_max,
-    archive.precipitation_sum, archive.wind_speed_mean, archive.relative_humidity_mean, 0 AS hours, 'archive' AS origin
-FROM weather.archive AS archive
-LEFT ANTI JOIN enough ON enough.region_id = archive.region_id AND enough.day = archive.day
+    coalesce(hourly.region_id, archive.region_id) AS region_id,
+    coalesce(hourly.day, archive.day) AS day,
+    CASE WHEN enough OR archive.day IS NULL THEN hourly.air_temperature_mean ELSE archive.air_temperature_mean END AS air_temperature_mean,
+    CASE WHEN enough OR archive.day IS NULL THEN hourly.air_temperature_min ELSE archive.air_temperature_min END AS air_temperature_min,
+    CASE WHEN enough OR archive.day IS NULL THEN hourly.air_temperature_max ELSE archive.air_temperature_max END AS air_temperature_max,
+    CASE WHEN enough OR archive.day IS NULL THEN hourly.precipitation_sum ELSE archive.precipitation_sum END AS precipitation_sum,
+    CASE WHEN enough OR archive.day IS NULL THEN hourly.wind_speed_mean ELSE archive.wind_speed_mean END AS wind_speed_mean,
+    CASE WHEN enough OR archive.day IS NULL THEN hourly.relative_humidity_mean ELSE archive.relative_humidity_mean END AS relative_humidity_mean,
+    CASE WHEN enough OR archive.day IS NULL THEN hours ELSE 0 END AS hours,
+    CASE WHEN enough OR archive.day IS NULL THEN 'hours' ELSE 'archive' END AS origin
+FROM hourly
+FULL JOIN weather.archive AS archive ON archive.region_id = hourly.region_id AND archive.day = hourly.day

@@ -1,0 +1,190 @@
+//! What each file of an input gives by itself: a file never changes, so a run computes it for the new ones and puts all together.
+//!
+//! ```text
+//! WITH pieces AS (…) rest      files of the input ─┬─ recent: `pieces` of each, kept ──┐
+//!                                                  └─ older: of the touched part ──────┴─▶ rest ─▶ rows
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use catalog::Moment;
+use chrono::NaiveDate;
+use datafusion::datasource::MemTable;
+use datafusion::sql::parser::{DFParser, Statement as Parsed};
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+use identity::TableName;
+use lake::DataFile;
+use moka::sync::Cache;
+use tokio::runtime::Handle;
+
+use super::run::heavily;
+use super::session::{Files, Sessions, day};
+use super::{Model, ModelError};
+use crate::sources::Touched;
+
+/// How the statement names that part.
+const PIECES: &str = "pieces";
+/// The name of its rows among the tables of a session.
+pub fn table() -> TableName {
+    TableName::new("lake", PIECES)
+}
+
+/// Memory for what is kept of all models.
+const KEPT_BYTES: u64 = 64 << 20;
+
+/// A statement in two.
+#[derive(Clone, Debug)]
+pub struct InPieces {
+    /// The table whose files are the pieces.
+    pub input: TableName,
+    /// What is computed for each of them,
+    pub each: String,
+    /// and the other tables that it reads.
+    pub beside: BTreeSet<TableName>,
+    /// What makes the model's rows of all of those, in the table `lake.pieces`.
+    pub rest: String,
+}
+
+impl InPieces {
+    /// Cuts a statement.
+    /// - Errors: why it cannot be cut.
+    pub fn of(input: TableName, sql: &str) -> Result<Self, String> {
+        let mut query = query(sql).ok_or("it is no query")?;
+        let part = taken(&mut query).ok_or_else(|| format!("it has no `WITH {PIECES} AS (…)`"))?;
+        let (each, rest) = (part.to_string(), query.to_string());
+        let reads = |sql: &str| super::header::tables(sql).map_err(|wrong| wrong.reason);
+        let mut beside = reads(&each)?;
+        match (beside.remove(&input), reads(&rest)?.contains(&input)) {
+            (true, false) => Ok(Self { input, each, beside, rest }),
+            (true, true) => Err(format!("it reads `{input}` outside of `{PIECES}` too")),
+            (false, _) => Err(format!("its `{PIECES}` do not read `{input}`")),
+        }
+    }
+}
+
+fn query(sql: &str) -> Option<Box<Query>> {
+    let Parsed::Statement(statement) = DFParser::parse_sql(sql).ok()?.pop_front()? else { return None };
+    match *statement {
+        Statement::Query(query) => Some(query),
+        _ => None,
+    }
+}
+
+/// Takes the part out of its statement, which reads a table in its place. It comes first, so that it rests on no other part.
+fn taken(query: &mut Query) -> Option<Box<Query>> {
+    let with = query.with.as_mut().filter(|with| !with.recursive)?;
+    let part = with.cte_tables.first_mut().filter(|part| part.alias.name.value == PIECES)?;
+    let table = self::query(&format!("SELECT * FROM {}", table()))?;
+    Some(std::mem::replace(&mut part.query, table))
+}
+
+/// One file and what else its piece rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Piece {
+    model: TableName,
+    file: String,
+    /// The bytes of the other tables that the piece rests on, by their files.
+    beside: Arc<[String]>,
+}
+
+/// The pieces of recent files, kept as long as they are asked for.
+pub struct Pieces(Cache<Piece, Vec<RecordBatch>>);
+
+impl Default for Pieces {
+    fn default() -> Self {
+        let bytes = |_: &Piece, rows: &Vec<RecordBatch>| {
+            let bytes: usize = rows.iter().map(RecordBatch::get_array_memory_size).sum();
+            u32::try_from(bytes + 256).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().weigher(bytes).max_capacity(KEPT_BYTES).build())
+    }
+}
+
+/// One run of a model whose statement is cut.
+pub struct Run<'a> {
+    pub model: &'a Model,
+    pub cut: &'a InPieces,
+    pub sessions: &'a Sessions,
+    pub moment: &'a Moment,
+    pub touched: &'a Touched,
+    pub heavy: &'a Handle,
+}
+
+impl Run<'_> {
+    /// The table `lake.pieces`: what each of the files gives that the touched windows need. A file with rows of `recent` or later
+    /// gives all its rows, and is kept, as the next change needs it again; of older ones only the touched part is read.
+    pub async fn table(&self, known: &Pieces, recent: NaiveDate) -> Result<MemTable, ModelError> {
+        let Files { files, dated, beside } =
+            self.sessions.files(self.model, self.cut, self.moment, self.touched).await?;
+        let new = |file: &Arc<DataFile>| {
+            let last = dated.as_ref().and_then(|field| file.max(field.name(), field.data_type()));
+            last.and_then(|bound| day(&bound)).is_some_and(|last| last >= recent)
+        };
+        let (recent, old): (Vec<_>, Vec<_>) = files.into_iter().partition(new);
+        let (schema, mut rows) = self.each(old, true).await?;
+        for file in recent {
+            let (model, name) = (self.model.table.clone(), file.path.clone());
+            let piece = Piece { model, file: name, beside: Arc::clone(&beside) };
+            if let Some(rows_of_it) = known.0.get(&piece) {
+                rows.extend(rows_of_it);
+                continue;
+            }
+            let (_, computed) = self.each(vec![file], false).await?;
+            rows.extend(computed.iter().cloned());
+            known.0.insert(piece, computed);
+        }
+        let failed = |source| ModelError::Statement { model: self.model.table.clone(), source };
+        MemTable::try_new(schema, vec![rows]).map_err(failed)
+    }
+
+    /// What some files give together: all their rows, or those of the touched part.
+    async fn each(
+        &self,
+        files: Vec<Arc<DataFile>>,
+        touched: bool,
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), ModelError> {
+        let touched = touched.then_some(self.touched);
+        let session = self.sessions.of_files(self.model, self.cut, self.moment, files, touched).await?;
+        let sql = self.cut.each.clone();
+        heavily(self.heavy, self.model, async move {
+            let rows = session.sql(&sql).await?;
+            let schema = Arc::clone(rows.schema().inner());
+            Ok((schema, rows.collect().await?))
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(sql: &str) -> Result<InPieces, String> {
+        InPieces::of("a.b".parse().unwrap(), sql)
+    }
+
+    #[test]
+    fn a_statement_is_cut_where_its_pieces_end() {
+        let two = cut("WITH pieces AS (SELECT x FROM a.b JOIN c.d USING (x)), y AS (SELECT x FROM pieces) SELECT x FROM y")
+            .unwrap();
+        assert_eq!(two.each, "SELECT x FROM a.b JOIN c.d USING(x)");
+        let rest = "WITH pieces AS (SELECT * FROM lake.pieces), y AS (SELECT x FROM pieces) SELECT x FROM y";
+        assert_eq!(two.rest, rest);
+    }
+
+    #[test]
+    fn a_statement_that_cannot_be_cut_is_refused_with_the_reason() {
+        for (sql, words) in [
+            ("SELECT x FROM a.b", "it has no `WITH pieces AS"),
+            ("WITH other AS (SELECT 1), pieces AS (SELECT x FROM a.b) SELECT 1", "it has no"),
+            ("WITH pieces AS (SELECT x FROM c.d) SELECT * FROM pieces", "do not read `a.b`"),
+            ("WITH pieces AS (SELECT x FROM a.b) SELECT * FROM pieces, a.b", "outside of"),
+        ] {
+            let reason = cut(sql).unwrap_err();
+            assert!(reason.contains(words), "{sql}: {reason}");
+        }
+    }
+}
