@@ -8,6 +8,7 @@ pub mod datasets;
 pub mod jobs;
 pub mod once;
 pub mod operations;
+pub mod page;
 pub mod regions;
 pub mod sql;
 pub mod tables;

@@ -7,7 +7,8 @@ use super::Analysis;
 use crate::extract::{Caller, Query, Read};
 use crate::problem::Problem;
 use crate::routes::bodies::List;
-use crate::routes::datasets::list::{Page, own};
+use crate::routes::datasets::list::own;
+use crate::routes::page::Page;
 use crate::state::App;
 
 /// The caller's analyses, by name

@@ -10,8 +10,9 @@ use identity::Name;
 use crate::extract::{At, Caller, NoBody, Query, Read, Write};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{Job, List, One};
-use crate::routes::jobs::list::Page;
+use crate::routes::jobs::list::{before, of};
 use crate::routes::once::{Call, OnceKey, Told};
+use crate::routes::page::Page;
 use crate::state::App;
 
 /// Runs a stored analysis
@@ -68,6 +69,7 @@ pub async fn list_runs(
 ) -> Result<Response, Problem> {
     let table = super::find(&app, caller.workspace(), &name).await?;
     let limit = page.limit()?;
-    let jobs = app.catalog.runs(caller.workspace(), table.id, limit + 1, page.before()?).await?;
-    Ok(page.of(jobs, limit))
+    let wanted = i64::from(limit) + 1;
+    let jobs = app.catalog.runs(caller.workspace(), table.id, wanted, before(&page)?).await?;
+    Ok(of(jobs, limit))
 }

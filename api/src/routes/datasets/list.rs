@@ -4,38 +4,12 @@ use axum::extract::State;
 use axum::response::Response;
 use catalog::Kind as TableKind;
 use identity::Name;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::extract::{Caller, Query, Read};
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::routes::bodies::{Dataset, List};
+use crate::routes::page::Page;
 use crate::state::App;
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Page {
-    /// 100 if absent.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 10)]
-    pub limit: Option<String>,
-    /// `meta.next` of the page before.
-    pub cursor: Option<String>,
-}
-
-impl Page {
-    /// How many to answer.
-    pub fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.limit.as_deref().map(|text| engine::regions::limit(text, 1_000)).transpose()?;
-        Ok(limit.map_or(100, |limit| limit as usize))
-    }
-
-    /// The name after which the page begins.
-    pub fn after(&self) -> Result<Option<Name>, Problem> {
-        let wrong = |_| Problem::new(Kind::InvalidCursor);
-        self.cursor.as_deref().map(|text| Name::parse(text).map_err(wrong)).transpose()
-    }
-}
 
 /// The caller's datasets, by name
 #[utoipa::path(get, path = "/v1/datasets", tag = "datasets", params(Page), responses((status = 200, body = List<Dataset>)))]
@@ -56,8 +30,8 @@ pub async fn own(
     page: &Page,
     wanted: fn(TableKind) -> bool,
 ) -> Result<(Vec<std::sync::Arc<catalog::Table>>, Option<String>), Problem> {
-    let limit = page.limit()?;
-    let mut after = page.after()?;
+    let limit = page.limit()? as usize;
+    let mut after = page.cursor(|text| Name::parse(text).ok())?;
     let mut found = Vec::new();
     loop {
         let batch = app.catalog.own(caller.workspace(), after.as_ref(), 1_000).await?;

@@ -6,13 +6,14 @@ use catalog::After;
 use chrono::{DateTime, NaiveDate, Utc};
 use identity::TableName;
 use ingest::sources::Origin;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::extract::{At, Caller, Query, Read, TableAt};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{List, ListMeta, json};
+use crate::routes::page::{Page, cut};
 use crate::state::App;
 
 /// The last write of a day.
@@ -89,39 +90,10 @@ pub struct OnePartition {
     meta: ListMeta,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Page {
-    /// 100 if absent.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 10)]
-    limit: Option<String>,
-    /// `meta.next` of the page before.
-    cursor: Option<String>,
-}
-
-impl Page {
-    fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.limit.as_deref().map(|text| engine::regions::limit(text, 1_000)).transpose()?;
-        Ok(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100))
-    }
-
-    fn before(&self) -> Result<Option<NaiveDate>, Problem> {
-        self.cursor
-            .as_deref()
-            .map(|text| text.parse().map_err(|_| Problem::new(Kind::InvalidCursor)))
-            .transpose()
-    }
-
-    /// `<number>.<source>`.
-    fn after(&self) -> Result<Option<After>, Problem> {
-        let read = |text: &str| {
-            let (n, source) = text.split_once('.')?;
-            Some(After { source: source.to_owned(), n: n.parse().ok()? })
-        };
-        let wrong = || Problem::new(Kind::InvalidCursor);
-        self.cursor.as_deref().map(|text| read(text).ok_or_else(wrong)).transpose()
-    }
+/// A cursor of batches: `<number>.<source>`.
+fn after(text: &str) -> Option<After> {
+    let (n, source) = text.split_once('.')?;
+    Some(After { source: source.to_owned(), n: n.parse().ok()? })
 }
 
 /// Days of a platform table with the write that made each, newest day first
@@ -135,13 +107,10 @@ pub async fn list_partitions(
     At(name): TableAt,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
-    let (limit, before) = (page.limit()?, page.before()?);
+    let (limit, before) = (page.limit()?, page.cursor(|text| text.parse().ok())?);
     let table = super::platform(&app, &caller.principal, &name).await?;
-    let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut found = app.catalog.partitions(table.id, wanted, before).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| last.day.to_string());
+    let mut found = app.catalog.partitions(table.id, i64::from(limit) + 1, before).await?;
+    let next = cut(&mut found, limit, |last| last.day.to_string());
     Ok(List::new(found.into_iter().map(Partition::from).collect(), next).ok())
 }
 
@@ -159,7 +128,7 @@ pub async fn get_partition(
     At((name, day)): At<(TableName, NaiveDate)>,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
-    let (limit, after) = (page.limit()?, page.after()?);
+    let (limit, after) = (page.limit()? as usize, page.cursor(after)?);
     let table = super::platform(&app, &caller.principal, &name).await?;
     let partition = app.catalog.partition(table.id, day).await?;
     let missing = || Problem::because(Kind::NotFound, format!("no write brought rows of {day} to {name}"));
