@@ -9,7 +9,7 @@ use identity::TableName;
 use serde::Deserialize;
 
 use super::Model;
-use super::pieces::InPieces;
+use super::partials::Cut;
 use super::tests::{Tests, rows as new_rows};
 use crate::lakefile::{LakefileError, Times};
 
@@ -59,8 +59,8 @@ struct Header {
     #[serde(default)]
     valid: BTreeMap<TableName, String>,
     settled: Option<String>,
-    /// An input for whose files the statement's part `pieces` is computed one by one.
-    pieces: Option<TableName>,
+    /// An input for whose files the statement's part `partials` is computed one by one.
+    partials: Option<TableName>,
     schedule: Option<Times>,
     /// A program and its arguments, beside the model's file: what the statement gives goes through it.
     command: Option<Vec<String>>,
@@ -108,15 +108,15 @@ fn read(file: &str, text: &str) -> Result<Model, Wrong> {
         return Err(at(sql_line)(format!("it reads `{}`, the table it fills", header.table)));
     }
     let mut named =
-        header.carried.iter().chain(&header.whole).chain(header.valid.keys()).chain(&header.pieces);
+        header.carried.iter().chain(&header.whole).chain(header.valid.keys()).chain(&header.partials);
     if let Some(table) = named.find(|table| !upstream.contains(table)) {
         return Err(at(parts.header_line)(format!("the header names `{table}`, which it does not read")));
     }
     if header.command.as_ref().is_some_and(Vec::is_empty) {
         return Err(at(parts.header_line)("`command` names no program".to_owned()));
     }
-    let cut = header.pieces.map(|input| InPieces::of(input, parts.sql)).transpose();
-    let pieces = cut.map_err(|reason| Wrong { line: sql_line, reason })?;
+    let cut = header.partials.map(|input| Cut::of(input, parts.sql)).transpose();
+    let partials = cut.map_err(|reason| Wrong { line: sql_line, reason })?;
     for statement in &mut header.tests.sql {
         let reads = tables(&statement.sql)
             .map_err(|e| at(parts.header_line)(format!("test `{}`: {}", statement.name, e.reason)))?;
@@ -132,7 +132,7 @@ fn read(file: &str, text: &str) -> Result<Model, Wrong> {
         whole: header.whole,
         valid: header.valid,
         settled: header.settled,
-        pieces,
+        partials,
         schedule: header.schedule,
         command: header.command,
         tests: header.tests,

@@ -20,7 +20,7 @@ mod header;
 mod judge;
 mod order;
 mod part;
-mod pieces;
+mod partials;
 pub mod plan;
 mod run;
 mod session;
@@ -40,7 +40,7 @@ use identity::TableName;
 pub use functions::functions;
 pub use header::Window;
 pub use order::in_order;
-pub use pieces::InPieces;
+pub use partials::Cut;
 pub use run::{Models, Outcome, Refreshed};
 pub use tests::{Target, Tests, Verdict, broken};
 
@@ -66,7 +66,7 @@ pub struct Model {
     /// Rows of the model's own table that a change of its input does not move any more.
     pub settled: Option<String>,
     /// The statement cut into what is computed file by file and the rest.
-    pub pieces: Option<InPieces>,
+    pub partials: Option<Cut>,
     /// When it runs; without, whenever its input changes.
     pub schedule: Option<crate::lakefile::Times>,
     /// The program that makes the rows of what the statement gives, and its arguments.

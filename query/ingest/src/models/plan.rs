@@ -98,7 +98,7 @@ impl Judge<'_> {
 
     /// Every table that the model names, without a row.
     fn session(&self) -> Result<SessionContext, DataFusionError> {
-        let session = session::empty(Arc::new(RuntimeEnv::default()));
+        let session = session::empty(Arc::new(RuntimeEnv::default()), 1);
         let mut names: Vec<&TableName> = self.model.upstream.iter().chain(self.model.tests.reads()).collect();
         names.push(&self.model.table);
         names.sort();

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use super::debt::{self, Patience};
 use super::part::{kept, parts, write};
-use super::pieces::{self, Pieces};
+use super::partials::{self, Partials};
 use super::session::{Sessions, put};
 use super::settled::Settled;
 use super::tests::joined;
@@ -31,7 +31,7 @@ use crate::sources::Touched;
 /// Memory of one run's sorts and joins; beyond it they spill to disk.
 const POOL_BYTES: usize = 128 << 20;
 
-/// Days whose events are still to come: the files with their rows are computed piece by piece.
+/// Days before today that still change with every batch: files with their rows have partial aggregates of their own.
 const RECENT: Days = Days::new(1);
 
 /// The models of a lake and their runner. One run at a time in the process.
@@ -45,7 +45,7 @@ struct Inner {
     publisher: Publisher,
     heavy: Handle,
     settled: Settled,
-    pieces: Pieces,
+    partials: Partials,
     /// A run reads, computes and publishes; two at once could publish the older result last.
     turn: Mutex<()>,
 }
@@ -109,9 +109,9 @@ impl Models {
         let pool = Arc::new(FairSpillPool::new(POOL_BYTES));
         let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let models = lakefile.models.clone();
-        let sessions = Sessions { lakefile, lake, runtime };
-        let (settled, pieces, turn) = (Settled::default(), Pieces::default(), Mutex::new(()));
-        Ok(Self(Arc::new(Inner { models, sessions, catalog, publisher, heavy, settled, pieces, turn })))
+        let sessions = Sessions { lakefile, lake, runtime, threads: heavy.metrics().num_workers() };
+        let (settled, partials, turn) = (Settled::default(), Partials::default(), Mutex::new(()));
+        Ok(Self(Arc::new(Inner { models, sessions, catalog, publisher, heavy, settled, partials, turn })))
     }
 
     /// Whether a model fills this table.
@@ -308,7 +308,7 @@ impl Models {
         .await
     }
 
-    /// What is left to compute in the session: the statement, or what puts its pieces together, with their table.
+    /// What is left to compute in the session: the statement, or what puts its partials together, with their table.
     async fn statement(
         &self,
         model: &Model,
@@ -317,11 +317,11 @@ impl Models {
         session: &SessionContext,
         now: DateTime<Utc>,
     ) -> Result<String, ModelError> {
-        let Inner { sessions, heavy, pieces: known, .. } = &*self.0;
-        let Some(cut) = &model.pieces else { return Ok(model.sql.clone()) };
-        let run = pieces::Run { model, cut, sessions, moment, touched, heavy };
+        let Inner { sessions, heavy, partials: known, .. } = &*self.0;
+        let Some(cut) = &model.partials else { return Ok(model.sql.clone()) };
+        let run = partials::Run { model, cut, sessions, moment, touched, heavy };
         let table = Arc::new(run.table(known, now.date_naive() - RECENT).await?);
-        put(session, &pieces::table(), table, None).map_err(|source| statement(model, source))?;
+        put(session, &partials::table(), table, None).map_err(|source| statement(model, source))?;
         Ok(cut.rest.clone())
     }
 

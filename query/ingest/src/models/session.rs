@@ -20,7 +20,7 @@ use identity::TableName;
 use lake::{DataFile, Lake, Location, Snapshot};
 
 use super::days::windows;
-use super::pieces::InPieces;
+use super::partials::Cut;
 use super::window::Reach;
 use super::{Model, ModelError, functions, tests, window};
 use crate::lakefile::{Gazetteer, KnownPlace, Lakefile};
@@ -34,7 +34,7 @@ pub struct Files {
     pub files: Vec<Arc<DataFile>>,
     /// The column that dates their rows.
     pub dated: Option<Field>,
-    /// The bytes of the other tables that its pieces rest on, by their files.
+    /// The bytes of the other tables that its partials rest on, by their files.
     pub beside: Arc<[String]>,
 }
 
@@ -44,6 +44,8 @@ pub struct Sessions {
     pub lakefile: Arc<Lakefile>,
     pub lake: Lake,
     pub runtime: Arc<RuntimeEnv>,
+    /// Threads that compute: more streams than these only cost their putting together.
+    pub threads: usize,
 }
 
 impl Sessions {
@@ -54,7 +56,7 @@ impl Sessions {
         moment: &Moment,
         touched: &Touched,
     ) -> Result<SessionContext, ModelError> {
-        let session = empty(Arc::clone(&self.runtime));
+        let session = empty(Arc::clone(&self.runtime), self.threads);
         for name in &model.upstream {
             let (table, sort) = self.provider(model, name, moment).await?;
             let part = part(model, name, &table.schema(), &sort, touched);
@@ -66,7 +68,7 @@ impl Sessions {
 
     /// A session with the one table that a model fills.
     pub async fn of_own_table(&self, model: &Model, moment: &Moment) -> Result<SessionContext, ModelError> {
-        let session = empty(Arc::clone(&self.runtime));
+        let session = empty(Arc::clone(&self.runtime), self.threads);
         let (table, _) = self.provider(model, &model.table, moment).await?;
         put(&session, &model.table, table, None)
             .map_err(|source| ModelError::Statement { model: model.table.clone(), source })?;
@@ -117,11 +119,11 @@ impl Sessions {
         Ok(Some(self.lake.snapshot(&location, version).await?))
     }
 
-    /// The files of a cut statement's input that the touched windows need, and what else their pieces rest on.
+    /// The files of a cut statement's input that the touched windows need, and what else their partials rest on.
     pub async fn files(
         &self,
         model: &Model,
-        cut: &InPieces,
+        cut: &Cut,
         moment: &Moment,
         touched: &Touched,
     ) -> Result<Files, ModelError> {
@@ -146,13 +148,13 @@ impl Sessions {
     pub async fn of_files(
         &self,
         model: &Model,
-        cut: &InPieces,
+        cut: &Cut,
         moment: &Moment,
         files: Vec<Arc<DataFile>>,
         touched: Option<&Touched>,
     ) -> Result<SessionContext, ModelError> {
         let failed = |source| ModelError::Statement { model: model.table.clone(), source };
-        let session = empty(Arc::clone(&self.runtime));
+        let session = empty(Arc::clone(&self.runtime), self.threads);
         for name in &cut.beside {
             let (table, _) = self.provider(model, name, moment).await?;
             put(&session, name, table, None).map_err(failed)?;
@@ -221,8 +223,9 @@ fn part(
 }
 
 /// A session without tables, with the functions of models.
-pub fn empty(runtime: Arc<RuntimeEnv>) -> SessionContext {
-    let mut config = SessionConfig::new().with_information_schema(false);
+pub fn empty(runtime: Arc<RuntimeEnv>, threads: usize) -> SessionContext {
+    let mut config =
+        SessionConfig::new().with_information_schema(false).with_target_partitions(threads.max(1));
     config.options_mut().execution.time_zone = Some("UTC".into());
     // So that an error of the planner tells its line.
     config.options_mut().sql_parser.collect_spans = true;

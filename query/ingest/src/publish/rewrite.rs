@@ -64,7 +64,8 @@ impl Going {
         match self {
             Self::Keys { bounds, .. } => bounds.iter().all(|bounds| bounds.overlap(file)),
             Self::Windows { column, windows } => {
-                windows.iter().any(|window| window_overlaps(window, column, file, schema))
+                let extent = Extent::of(file, column, schema);
+                windows.iter().any(|window| extent.overlaps(window))
             }
         }
     }
@@ -162,22 +163,40 @@ pub async fn read_file(
     reader.map(|batch| conform(&batch?, schema)).collect()
 }
 
-fn window_overlaps(window: &Window, column: &str, file: &DataFile, schema: &SchemaRef) -> bool {
-    let Ok(field) = schema.field_with_name(column) else { return true };
-    let day = |value: ScalarValue| value.cast_to(&DataType::Date32).ok();
-    let low = file.min(column, field.data_type()).and_then(day);
-    let high = file.max(column, field.data_type()).and_then(day);
-    let (from, to) =
-        (ScalarValue::Date32(Some(days(window.from))), ScalarValue::Date32(Some(days(window.to))));
-    let apart = low.is_some_and(|low| low >= to) || high.is_some_and(|high| high < from);
-    !apart && window.region.as_ref().is_none_or(|region| holds_region(region.as_str(), file))
+/// What the log says of a file's days and regions.
+struct Extent {
+    first: Option<i32>,
+    last: Option<i32>,
+    least: Option<String>,
+    most: Option<String>,
 }
 
-fn holds_region(region: &str, file: &DataFile) -> bool {
-    let text = |value: ScalarValue| value.try_as_str().flatten().map(str::to_owned);
-    let low = file.min(REGION, &DataType::Utf8).and_then(text);
-    let high = file.max(REGION, &DataType::Utf8).and_then(text);
-    low.is_none_or(|low| low.as_str() <= region) && high.is_none_or(|high| region <= high.as_str())
+impl Extent {
+    fn of(file: &DataFile, column: &str, schema: &SchemaRef) -> Self {
+        let kind = schema.field_with_name(column).ok().map(|field| field.data_type());
+        let day = |value: Option<ScalarValue>| match value?.cast_to(&DataType::Date32).ok()? {
+            ScalarValue::Date32(day) => day,
+            _ => None,
+        };
+        let text = |value: Option<ScalarValue>| Some(value?.try_as_str()??.to_owned());
+        Self {
+            first: day(kind.and_then(|kind| file.min(column, kind))),
+            last: day(kind.and_then(|kind| file.max(column, kind))),
+            least: text(file.min(REGION, &DataType::Utf8)),
+            most: text(file.max(REGION, &DataType::Utf8)),
+        }
+    }
+
+    fn overlaps(&self, window: &Window) -> bool {
+        let (from, to) = (days(window.from), days(window.to));
+        let apart = self.first.is_some_and(|first| first >= to) || self.last.is_some_and(|last| last < from);
+        !apart && window.region.as_ref().is_none_or(|region| self.may_hold(region.as_str()))
+    }
+
+    fn may_hold(&self, region: &str) -> bool {
+        self.least.as_deref().is_none_or(|least| least <= region)
+            && self.most.as_deref().is_none_or(|most| region <= most)
+    }
 }
 
 /// Which rows lie in none of the windows.

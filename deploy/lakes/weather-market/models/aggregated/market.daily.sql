@@ -4,7 +4,7 @@ key = ["region_id", "day"]
 window = "region_day"
 lookback_days = 0
 # A file of events is looked at once: what it gives is kept, and a batch of events costs the same at any hour of the day.
-pieces = "market.events"
+partials = "market.events"
 
 [tests]
 not_null = ["region_id", "day", "events", "origin"]
@@ -13,7 +13,7 @@ accepted = { origin = ["events", "history"] }
 -- A local day comes from its events; a day before the stream began comes from the history files.
 -- A history without a count of events has 0.
 -- A region whose point is not known yet has its days in UTC until it is.
-WITH pieces AS (
+WITH partials AS (
     SELECT
         events.region_id,
         local_day(events.event_time, coalesce(regions.timezone, 'UTC')) AS day,
@@ -45,7 +45,7 @@ streamed AS (
         sum(price_sum) / sum(prices) AS price_mean,
         sum(interest_sum) / sum(interests) AS interest_mean,
         sum(events) AS events
-    FROM pieces
+    FROM partials
     GROUP BY region_id, day
 )
 SELECT

@@ -1,8 +1,8 @@
-//! What each file of an input gives by itself: a file never changes, so a run computes it for the new ones and puts all together.
+//! Partial aggregates by file: a file never changes, so a run computes those of new files and puts all together.
 //!
 //! ```text
-//! WITH pieces AS (…) rest      files of the input ─┬─ recent: `pieces` of each, kept ──┐
-//!                                                  └─ older: of the touched part ──────┴─▶ rest ─▶ rows
+//! WITH partials AS (…) rest      files of the input ─┬─ recent: `partials` of each, kept ──┐
+//!                                                    └─ older: of the touched part ────────┴─▶ rest ─▶ rows
 //! ```
 
 use std::collections::BTreeSet;
@@ -26,10 +26,11 @@ use super::{Model, ModelError};
 use crate::sources::Touched;
 
 /// How the statement names that part.
-const PIECES: &str = "pieces";
+const PARTIALS: &str = "partials";
+
 /// The name of its rows among the tables of a session.
 pub fn table() -> TableName {
-    TableName::new("lake", PIECES)
+    TableName::new("lake", PARTIALS)
 }
 
 /// Memory for what is kept of all models.
@@ -37,30 +38,30 @@ const KEPT_BYTES: u64 = 64 << 20;
 
 /// A statement in two.
 #[derive(Clone, Debug)]
-pub struct InPieces {
-    /// The table whose files are the pieces.
+pub struct Cut {
+    /// The table whose files are looked at one by one.
     pub input: TableName,
     /// What is computed for each of them,
     pub each: String,
     /// and the other tables that it reads.
     pub beside: BTreeSet<TableName>,
-    /// What makes the model's rows of all of those, in the table `lake.pieces`.
+    /// What makes the model's rows of all of those, in the table `lake.partials`.
     pub rest: String,
 }
 
-impl InPieces {
+impl Cut {
     /// Cuts a statement.
     /// - Errors: why it cannot be cut.
     pub fn of(input: TableName, sql: &str) -> Result<Self, String> {
         let mut query = query(sql).ok_or("it is no query")?;
-        let part = taken(&mut query).ok_or_else(|| format!("it has no `WITH {PIECES} AS (…)`"))?;
+        let part = taken(&mut query).ok_or_else(|| format!("it has no `WITH {PARTIALS} AS (…)`"))?;
         let (each, rest) = (part.to_string(), query.to_string());
         let reads = |sql: &str| super::header::tables(sql).map_err(|wrong| wrong.reason);
         let mut beside = reads(&each)?;
         match (beside.remove(&input), reads(&rest)?.contains(&input)) {
             (true, false) => Ok(Self { input, each, beside, rest }),
-            (true, true) => Err(format!("it reads `{input}` outside of `{PIECES}` too")),
-            (false, _) => Err(format!("its `{PIECES}` do not read `{input}`")),
+            (true, true) => Err(format!("it reads `{input}` outside of `{PARTIALS}` too")),
+            (false, _) => Err(format!("its `{PARTIALS}` do not read `{input}`")),
         }
     }
 }
@@ -76,26 +77,26 @@ fn query(sql: &str) -> Option<Box<Query>> {
 /// Takes the part out of its statement, which reads a table in its place. It comes first, so that it rests on no other part.
 fn taken(query: &mut Query) -> Option<Box<Query>> {
     let with = query.with.as_mut().filter(|with| !with.recursive)?;
-    let part = with.cte_tables.first_mut().filter(|part| part.alias.name.value == PIECES)?;
+    let part = with.cte_tables.first_mut().filter(|part| part.alias.name.value == PARTIALS)?;
     let table = self::query(&format!("SELECT * FROM {}", table()))?;
     Some(std::mem::replace(&mut part.query, table))
 }
 
-/// One file and what else its piece rests on.
+/// One file, and what else its partial aggregates rest on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Piece {
+struct Partial {
     model: TableName,
     file: String,
-    /// The bytes of the other tables that the piece rests on, by their files.
+    /// The bytes of the other tables that they rest on, by their files.
     beside: Arc<[String]>,
 }
 
-/// The pieces of recent files, kept as long as they are asked for.
-pub struct Pieces(Cache<Piece, Vec<RecordBatch>>);
+/// The partial aggregates of recent files, kept as long as they are asked for.
+pub struct Partials(Cache<Partial, Vec<RecordBatch>>);
 
-impl Default for Pieces {
+impl Default for Partials {
     fn default() -> Self {
-        let bytes = |_: &Piece, rows: &Vec<RecordBatch>| {
+        let bytes = |_: &Partial, rows: &Vec<RecordBatch>| {
             let bytes: usize = rows.iter().map(RecordBatch::get_array_memory_size).sum();
             u32::try_from(bytes + 256).unwrap_or(u32::MAX)
         };
@@ -106,7 +107,7 @@ impl Default for Pieces {
 /// One run of a model whose statement is cut.
 pub struct Run<'a> {
     pub model: &'a Model,
-    pub cut: &'a InPieces,
+    pub cut: &'a Cut,
     pub sessions: &'a Sessions,
     pub moment: &'a Moment,
     pub touched: &'a Touched,
@@ -114,27 +115,26 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The table `lake.pieces`: what each of the files gives that the touched windows need. A file with rows of `recent` or later
+    /// The table `lake.partials`: what each of the files gives that the touched windows need. A file with rows of `recent` or later
     /// gives all its rows, and is kept, as the next change needs it again; of older ones only the touched part is read.
-    pub async fn table(&self, known: &Pieces, recent: NaiveDate) -> Result<MemTable, ModelError> {
+    pub async fn table(&self, known: &Partials, recent: NaiveDate) -> Result<MemTable, ModelError> {
         let Files { files, dated, beside } =
             self.sessions.files(self.model, self.cut, self.moment, self.touched).await?;
-        let new = |file: &Arc<DataFile>| {
+        let still_changes = |file: &Arc<DataFile>| {
             let last = dated.as_ref().and_then(|field| file.max(field.name(), field.data_type()));
             last.and_then(|bound| day(&bound)).is_some_and(|last| last >= recent)
         };
-        let (recent, old): (Vec<_>, Vec<_>) = files.into_iter().partition(new);
+        let (changing, old): (Vec<_>, Vec<_>) = files.into_iter().partition(still_changes);
         let (schema, mut rows) = self.each(old, true).await?;
-        for file in recent {
+        for file in changing {
             let (model, name) = (self.model.table.clone(), file.path.clone());
-            let piece = Piece { model, file: name, beside: Arc::clone(&beside) };
-            if let Some(rows_of_it) = known.0.get(&piece) {
-                rows.extend(rows_of_it);
-                continue;
-            }
-            let (_, computed) = self.each(vec![file], false).await?;
-            rows.extend(computed.iter().cloned());
-            known.0.insert(piece, computed);
+            let partial = Partial { model, file: name, beside: Arc::clone(&beside) };
+            let of_file = match known.0.get(&partial) {
+                Some(of_file) => of_file,
+                None => self.each(vec![file], false).await?.1,
+            };
+            rows.extend(of_file.iter().cloned());
+            known.0.insert(partial, of_file);
         }
         let failed = |source| ModelError::Statement { model: self.model.table.clone(), source };
         MemTable::try_new(schema, vec![rows]).map_err(failed)
@@ -162,26 +162,27 @@ impl Run<'_> {
 mod tests {
     use super::*;
 
-    fn cut(sql: &str) -> Result<InPieces, String> {
-        InPieces::of("a.b".parse().unwrap(), sql)
+    fn cut(sql: &str) -> Result<Cut, String> {
+        Cut::of("a.b".parse().unwrap(), sql)
     }
 
     #[test]
-    fn a_statement_is_cut_where_its_pieces_end() {
-        let two = cut("WITH pieces AS (SELECT x FROM a.b JOIN c.d USING (x)), y AS (SELECT x FROM pieces) SELECT x FROM y")
+    fn a_statement_is_cut_where_its_partials_end() {
+        let two = cut("WITH partials AS (SELECT x FROM a.b JOIN c.d USING (x)), y AS (SELECT x FROM partials) SELECT x FROM y")
             .unwrap();
         assert_eq!(two.each, "SELECT x FROM a.b JOIN c.d USING(x)");
-        let rest = "WITH pieces AS (SELECT * FROM lake.pieces), y AS (SELECT x FROM pieces) SELECT x FROM y";
+        let rest =
+            "WITH partials AS (SELECT * FROM lake.partials), y AS (SELECT x FROM partials) SELECT x FROM y";
         assert_eq!(two.rest, rest);
     }
 
     #[test]
     fn a_statement_that_cannot_be_cut_is_refused_with_the_reason() {
         for (sql, words) in [
-            ("SELECT x FROM a.b", "it has no `WITH pieces AS"),
-            ("WITH other AS (SELECT 1), pieces AS (SELECT x FROM a.b) SELECT 1", "it has no"),
-            ("WITH pieces AS (SELECT x FROM c.d) SELECT * FROM pieces", "do not read `a.b`"),
-            ("WITH pieces AS (SELECT x FROM a.b) SELECT * FROM pieces, a.b", "outside of"),
+            ("SELECT x FROM a.b", "it has no `WITH partials AS"),
+            ("WITH other AS (SELECT 1), partials AS (SELECT x FROM a.b) SELECT 1", "it has no"),
+            ("WITH partials AS (SELECT x FROM c.d) SELECT * FROM partials", "do not read `a.b`"),
+            ("WITH partials AS (SELECT x FROM a.b) SELECT * FROM partials, a.b", "outside of"),
         ] {
             let reason = cut(sql).unwrap_err();
             assert!(reason.contains(words), "{sql}: {reason}");
