@@ -130,6 +130,8 @@ fn simulated(lake: &mut Table, regions: usize, url: &str) {
     lake.insert("regions".into(), Value::Integer(regions.try_into().unwrap_or(i64::MAX)));
     let sources = lake.get_mut("sources").and_then(Value::as_table_mut);
     for source in sources.into_iter().flatten().filter_map(|(_, source)| source.as_table_mut()) {
+        // The simulated service speaks Open-Meteo's format.
+        source.remove("service");
         let kind = source.get("kind").and_then(Value::as_str).unwrap_or_default();
         for (key, value) in settings(kind, regions, url) {
             source.insert(key.into(), value);

@@ -22,6 +22,7 @@ mod retention;
 mod schedule;
 mod sources;
 mod table;
+mod weather;
 mod zone;
 
 use std::collections::{BTreeMap, HashSet};
@@ -41,8 +42,9 @@ pub use period::Period;
 pub use register::RegisterError;
 pub use retention::Retention;
 pub use schedule::{ScheduleSpec, Times};
-pub use sources::{SourceSpec, WeatherSpec};
+pub use sources::SourceSpec;
 pub use table::{ColumnSpec, ColumnType, TableSpec};
+pub use weather::{OF_DAYS, OF_HOURS, RowsSpec, ServiceSpec, UnitSpec, WeatherSpec};
 pub use zone::{UnknownPoint, zone_at};
 
 use crate::jobs::MAINTENANCE;
@@ -197,6 +199,11 @@ impl Lakefile {
             if let SourceSpec::Files(files) = source
                 && let Some(table) = self.table(&files.table)
                 && let Err(why) = files.check(table)
+            {
+                wrongs.push(wrong(format!("[sources.{name}]"), format!("source `{name}`: {why}")));
+            }
+            if let SourceSpec::Weather(weather) = source
+                && let Err(why) = weather.check()
             {
                 wrongs.push(wrong(format!("[sources.{name}]"), format!("source `{name}`: {why}")));
             }

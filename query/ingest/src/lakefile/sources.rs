@@ -4,7 +4,7 @@ use catalog::CatchUp;
 use identity::TableName;
 use serde::Deserialize;
 
-use super::{EventsSpec, FilesSpec, Period, Times};
+use super::{EventsSpec, FilesSpec, Times, WeatherSpec};
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -13,38 +13,6 @@ pub enum SourceSpec {
     Weather(WeatherSpec),
     Events(EventsSpec),
     Files(FilesSpec),
-}
-
-/// A weather service that speaks the Open-Meteo request and answer format.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WeatherSpec {
-    /// Address of the forecast call, which also gives the current hours.
-    pub forecast_url: String,
-    /// Address of the archive call, by range of days.
-    pub archive_url: String,
-    /// Tables of the hourly values, the forecasts, and the archive's daily values.
-    pub hourly: TableName,
-    pub forecast: TableName,
-    pub archive: TableName,
-    /// Places in one request.
-    pub locations_per_request: usize,
-    /// How often a forecast is asked for; current hours are asked for at each full hour.
-    pub forecast_every: Period,
-    /// How many places one forecast issue covers; the others have their turn in the next. Absent: all.
-    pub locations_per_issue: Option<usize>,
-    /// Least time between two requests.
-    #[serde(default)]
-    pub pause_ms: u64,
-    pub timeout: Period,
-    /// The longest answer that is read.
-    pub answer_limit_bytes: u64,
-    /// Whether addresses of this machine and of private networks may be asked: only for a service of one's own.
-    #[serde(default)]
-    pub allow_private: bool,
-    /// Asked at these times instead of each hour.
-    pub cron: Option<String>,
-    pub timezone: Option<String>,
 }
 
 impl SourceSpec {

@@ -17,6 +17,7 @@ mod expire;
 pub mod files;
 mod http;
 mod intake;
+mod json;
 mod lead;
 mod lineage;
 mod mappings;

@@ -38,14 +38,15 @@ pub async fn changed_lake(regions: &str, change: impl FnOnce(&mut Lakefile)) -> 
     made(regions, Arc::new(|_: &str| Err("nobody answers".to_string())), change).await
 }
 
-async fn made(regions: &str, answers: Arc<Answers>, change: impl FnOnce(&mut Lakefile)) -> TestLake {
+/// A lake with a weather service that gives these answers, and with a definition that is changed.
+pub async fn made(regions: &str, answers: Arc<Answers>, change: impl FnOnce(&mut Lakefile)) -> TestLake {
     let service = Service::start(answers).await.unwrap();
     let mut lakefile = Lakefile::clone(&Lakefile::builtin().unwrap().with_regions(regions).unwrap());
     for source in lakefile.sources.values_mut() {
         match source {
             SourceSpec::Weather(weather) => {
-                weather.forecast_url = format!("{}/v1/forecast", service.url());
-                weather.archive_url = format!("{}/v1/archive", service.url());
+                weather.forecast_url = Some(format!("{}/v1/forecast", service.url()));
+                weather.archive_url = Some(format!("{}/v1/archive", service.url()));
                 weather.allow_private = true;
                 weather.pause_ms = 0;
             }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::{Call, Shared};
-use super::call::Asked;
+use super::call::{Asked, Endpoint};
 use crate::sources::raw::RawObject;
 use crate::sources::{Place, SourceError};
 
@@ -86,7 +86,7 @@ async fn fetch(
     left: Option<String>,
     now: DateTime<Utc>,
 ) -> Result<Fetched, SourceError> {
-    let call = Call { base: &shared.client.archive, folder: asking.folder, asked: asking.asked };
+    let call = Call { endpoint: Endpoint::Archive, folder: asking.folder, asked: asking.asked };
     if let Some(manifest) = left
         && let Some(kept) = shared.kept(&call, &asking.places, &manifest).await?
     {

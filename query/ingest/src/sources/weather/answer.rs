@@ -1,211 +1,41 @@
-//! An answer of the weather service, read from its bytes.
+//! What a weather service says, in the lake's own measures, whatever format it speaks.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use chrono::{DateTime, NaiveDate, Utc};
 
-use chrono::{DateTime, NaiveDateTime, NaiveTime};
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
-
-use super::units::{Conversion, Quantity};
-use crate::sources::SourceError;
-
-/// The part of an answer about one place.
-#[derive(Debug, Deserialize)]
-pub struct Answer {
-    /// The offset of its times from UTC.
-    #[serde(default)]
-    pub utc_offset_seconds: i32,
-    pub hourly_units: Option<BTreeMap<String, String>>,
-    pub hourly: Option<Hourly>,
-    pub daily_units: Option<BTreeMap<String, String>>,
-    pub daily: Option<Daily>,
-}
-
-/// Values hour by hour. A variable that was not asked for has no list.
-#[derive(Debug, Deserialize)]
-pub struct Hourly {
-    pub time: Vec<Time>,
-    temperature_2m: Option<Values>,
-    precipitation: Option<Values>,
-    wind_speed_10m: Option<Values>,
-    relative_humidity_2m: Option<Values>,
-}
-
-/// Values day by day; the days are local ones of the zone that was asked for.
-#[derive(Debug, Deserialize)]
-pub struct Daily {
-    pub time: Vec<Time>,
-    temperature_2m_mean: Option<Values>,
-    temperature_2m_min: Option<Values>,
-    temperature_2m_max: Option<Values>,
-    precipitation_sum: Option<Values>,
-    wind_speed_10m_mean: Option<Values>,
-    relative_humidity_2m_mean: Option<Values>,
-}
-
+/// Values of one measure, by time.
 pub type Values = Vec<Option<f64>>;
-type Units = Option<BTreeMap<String, String>>;
 
-/// A point in time as the answer writes it: `2026-11-20`, `2026-11-20T14:00`, or seconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub NaiveDateTime);
+/// What it says of one place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Temperature °C, precipitation mm, wind m/s, humidity %.
+    pub hours: Option<Told<DateTime<Utc>, 4>>,
+    /// Local days of the place: temperature mean, min, max °C, precipitation mm, wind m/s, humidity %.
+    pub days: Option<Told<NaiveDate, 6>>,
+}
+
+/// Times, and as many values of each measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told<T, const N: usize> {
+    pub times: Vec<T>,
+    pub values: [Values; N],
+}
 
 impl Answer {
-    /// All places of an answer: an object for one, an array for several.
-    /// - Errors: [`SourceError::Refused`] for anything else, with the service's own reason where it gives one.
-    pub fn parse(bytes: &[u8]) -> Result<Vec<Self>, SourceError> {
-        let wrong = |e: serde_json::Error| SourceError::refused(format!("no weather answer: {e}"));
-        if let Some(reason) = reason(bytes) {
-            return Err(SourceError::refused(reason));
+    /// Adds what a further page says of the same place.
+    pub fn extend(&mut self, more: Self) {
+        extend(&mut self.hours, more.hours);
+        extend(&mut self.days, more.days);
+    }
+}
+
+fn extend<T, const N: usize>(told: &mut Option<Told<T, N>>, more: Option<Told<T, N>>) {
+    match (told.as_mut(), more) {
+        (Some(told), Some(more)) => {
+            told.times.extend(more.times);
+            told.values.iter_mut().zip(more.values).for_each(|(values, more)| values.extend(more));
         }
-        match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
-            Some(b'[') => serde_json::from_slice(bytes).map_err(wrong),
-            _ => Ok(vec![serde_json::from_slice(bytes).map_err(wrong)?]),
-        }
-    }
-}
-
-/// The reason in an error of the service: `{"error": true, "reason": "…"}`.
-pub fn reason(bytes: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Failed {
-        error: bool,
-        reason: String,
-    }
-    // An error is short; a whole answer need not be read twice to know that it is none.
-    (bytes.len() < 4_096)
-        .then(|| serde_json::from_slice::<Failed>(bytes).ok())
-        .flatten()
-        .filter(|f| f.error)
-        .map(|f| f.reason)
-}
-
-impl Hourly {
-    /// Temperature °C, precipitation mm, wind m/s, humidity %.
-    /// - Errors: [`SourceError::Refused`] for an unknown unit, a missing list, or lists of different lengths.
-    pub fn columns(&self, units: &Units) -> Result<[Values; 4], SourceError> {
-        let n = self.time.len();
-        Ok([
-            column(units, "temperature_2m", Quantity::Temperature, &self.temperature_2m, n)?,
-            column(units, "precipitation", Quantity::Length, &self.precipitation, n)?,
-            column(units, "wind_speed_10m", Quantity::Speed, &self.wind_speed_10m, n)?,
-            column(units, "relative_humidity_2m", Quantity::Share, &self.relative_humidity_2m, n)?,
-        ])
-    }
-}
-
-impl Daily {
-    /// Temperature mean, min, max °C, precipitation mm, wind m/s, humidity %.
-    /// - Errors: as [`Hourly::columns`].
-    pub fn columns(&self, units: &Units) -> Result<[Values; 6], SourceError> {
-        use Quantity::{Length, Share, Speed, Temperature};
-        let n = self.time.len();
-        Ok([
-            column(units, "temperature_2m_mean", Temperature, &self.temperature_2m_mean, n)?,
-            column(units, "temperature_2m_min", Temperature, &self.temperature_2m_min, n)?,
-            column(units, "temperature_2m_max", Temperature, &self.temperature_2m_max, n)?,
-            column(units, "precipitation_sum", Length, &self.precipitation_sum, n)?,
-            column(units, "wind_speed_10m_mean", Speed, &self.wind_speed_10m_mean, n)?,
-            column(units, "relative_humidity_2m_mean", Share, &self.relative_humidity_2m_mean, n)?,
-        ])
-    }
-}
-
-fn column(
-    units: &Units,
-    name: &str,
-    quantity: Quantity,
-    values: &Option<Values>,
-    n: usize,
-) -> Result<Values, SourceError> {
-    // Every variable is asked for by name: where one is missing, the service has changed its words.
-    let values =
-        values.as_ref().ok_or_else(|| SourceError::refused(format!("the answer has no `{name}`")))?;
-    if values.len() != n {
-        return Err(SourceError::refused(format!("`{name}` has {} values for {n} times", values.len())));
-    }
-    // A list without a single value needs no unit, and services leave it out or write "undefined" then.
-    if values.iter().all(Option::is_none) {
-        return Ok(values.clone());
-    }
-    let unit = units.as_ref().and_then(|u| u.get(name));
-    let unit = unit.ok_or_else(|| SourceError::refused(format!("no unit is declared for `{name}`")))?;
-    let conversion: Conversion = quantity.in_unit(unit)?;
-    Ok(values.iter().map(|v| v.map(|v| conversion.apply(v))).collect())
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TimeVisitor)
-    }
-}
-
-struct TimeVisitor;
-
-impl Visitor<'_> for TimeVisitor {
-    type Value = Time;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a day, an hour, or seconds since 1970")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
-        let day = || text.parse().ok().map(|day: chrono::NaiveDate| day.and_time(NaiveTime::MIN));
-        let hour = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").ok();
-        let time = if text.len() == 10 { day() } else { hour().or_else(|| text.parse().ok()) };
-        time.map(Time).ok_or_else(|| E::custom(format!("`{text}` is no time")))
-    }
-
-    fn visit_i64<E: Error>(self, seconds: i64) -> Result<Time, E> {
-        let time = DateTime::from_timestamp(seconds, 0).map(|t| Time(t.naive_utc()));
-        time.ok_or_else(|| E::custom(format!("{seconds} is no time")))
-    }
-
-    fn visit_u64<E: Error>(self, seconds: u64) -> Result<Time, E> {
-        self.visit_i64(i64::try_from(seconds).map_err(E::custom)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: &str = r#"{"latitude": 40.7, "longitude": -73.9, "utc_offset_seconds": 0, "generationtime_ms": 0.1,
-        "hourly_units": {"time": "iso8601", "temperature_2m": "°F", "wind_speed_10m": "mp/h", "precipitation": "inch"},
-        "hourly": {"time": ["2013-01-01T06:00", "2013-01-01T07:00"], "temperature_2m": [32.0, null],
-                   "wind_speed_10m": [10.0, 20.0], "precipitation": [1.0, 0.0], "relative_humidity_2m": [null, null], "surface_pressure": [1, 2]}}"#;
-
-    #[test]
-    fn values_come_in_the_units_the_answer_declares() {
-        let answer = Answer::parse(ONE.as_bytes()).unwrap().remove(0);
-        let hourly = answer.hourly.unwrap();
-        let [temperature, precipitation, wind, humidity] = hourly.columns(&answer.hourly_units).unwrap();
-        assert!(temperature[0].unwrap().abs() < 1e-12 && temperature[1].is_none());
-        assert_eq!(precipitation, [Some(25.4), Some(0.0)]);
-        assert!((wind[0].unwrap() - 4.4704).abs() < 1e-12);
-        assert_eq!(humidity, [None, None]);
-        assert_eq!(hourly.time[1].0.to_string(), "2013-01-01 07:00:00");
-    }
-
-    #[test]
-    fn several_places_are_an_array() {
-        assert_eq!(Answer::parse(format!(" [{ONE}, {ONE}]").as_bytes()).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let unit = ONE.replace("inch", "cubit");
-        let answer = Answer::parse(unit.as_bytes()).unwrap().remove(0);
-        assert!(answer.hourly.unwrap().columns(&answer.hourly_units).is_err());
-        for wrong in [ONE.replace("[32.0, null]", "[32.0]"), ONE.replace("wind_speed_10m", "wind")] {
-            let answer = Answer::parse(wrong.as_bytes()).unwrap().remove(0);
-            assert!(answer.hourly.unwrap().columns(&answer.hourly_units).is_err(), "{wrong}");
-        }
-        for text in
-            ["", "12", r#"{"error": true, "reason": "Out of range"}"#, r#"{"hourly": {"time": ["noon"]}}"#]
-        {
-            assert!(Answer::parse(text.as_bytes()).is_err(), "{text}");
-        }
+        (None, more) => *told = more,
+        (Some(_), None) => {}
     }
 }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::answer::Answer;
-use super::call::{self, Asked};
+use super::call::{Asked, Endpoint};
 use super::client::{Body, Client};
+use super::mapped::About;
 use crate::sources::raw::{Arrived, RawObject, RawStore};
 use crate::sources::{Batch, Place, SourceError, Touched};
 
@@ -29,7 +30,7 @@ pub struct Shared {
 
 /// What is asked for, where, and the folder of the raw area that keeps the answers.
 pub struct Call<'a> {
-    pub base: &'a Url,
+    pub endpoint: Endpoint,
     pub folder: &'a str,
     pub asked: Asked,
 }
@@ -51,10 +52,16 @@ impl Shared {
     ) -> Result<Vec<(RawObject, Bytes)>, SourceError> {
         let (mut arrived, mut texts) = (Vec::new(), Vec::new());
         for (part, places) in places.chunks(self.locations_per_request.max(1)).enumerate() {
-            let url = call::url(call.base, places, call.asked);
-            let body = self.client.get(&url).await?;
-            texts.push(self.client.unpack(&body)?);
-            arrived.push(arrived_part(part, places, &url, body));
+            let (mut page, mut cursor) = (0, Some(String::new()));
+            while let Some(at) = cursor {
+                let url = self.client.service.url(call.endpoint, places, call.asked, &at)?;
+                let body = self.client.get(&url).await?;
+                let text = self.client.unpack(&body)?;
+                cursor = self.client.service.next(&text, page)?;
+                texts.push(text);
+                arrived.push(arrived_part((part, page), places, &url, body));
+                page += 1;
+            }
         }
         let folder = format!("{}/{}", self.source, call.folder);
         let stored = self.raw.store(&folder, n, now, arrived).await?;
@@ -71,8 +78,10 @@ impl Shared {
     ) -> Result<Option<Vec<(RawObject, Bytes)>>, SourceError> {
         let objects = self.raw.manifest(manifest).await?;
         let parts = places.chunks(self.locations_per_request.max(1));
-        let urls = parts.map(|places| call::url(call.base, places, call.asked).to_string());
-        if !urls.eq(objects.iter().map(|object| object.origin.clone())) {
+        let url = |places| self.client.service.url(call.endpoint, places, call.asked, "");
+        let urls = parts.map(url).collect::<Result<Vec<Url>, _>>()?;
+        let first = objects.iter().filter(|object| page_of(object) == 0).map(|object| object.origin.as_str());
+        if !urls.iter().map(Url::as_str).eq(first) {
             return Ok(None);
         }
         self.texts(objects).await.map(Some)
@@ -93,11 +102,12 @@ impl Shared {
         &self,
         position: Value,
         fetched: Vec<(RawObject, Bytes)>,
+        about: About,
         curate: &Curate<'_>,
     ) -> Result<Batch, SourceError> {
         let (mut rows, mut touched) = (Vec::new(), Touched::default());
-        for (object, text) in &fetched {
-            let (batch, part) = curate(&self.schema, &regions(object)?, Answer::parse(text)?)?;
+        for (regions, answers) in self.answers(&fetched, about)? {
+            let (batch, part) = curate(&self.schema, &regions, answers)?;
             touched.merge(&part);
             rows.push(batch);
         }
@@ -105,26 +115,51 @@ impl Shared {
         Ok(Batch { position, objects: json!(objects), rows, touched })
     }
 
+    /// Regions and what is said of them, call by call: the pages of one are put together.
+    fn answers(
+        &self,
+        fetched: &[(RawObject, Bytes)],
+        about: About,
+    ) -> Result<Vec<(Vec<RegionId>, Vec<Answer>)>, SourceError> {
+        let mut calls: Vec<(Vec<RegionId>, Vec<Answer>)> = Vec::new();
+        for (object, text) in fetched {
+            let answers = self.client.service.read(text, about)?;
+            match calls.last_mut().filter(|_| page_of(object) > 0) {
+                Some((_, before)) if before.len() == answers.len() => {
+                    before.iter_mut().zip(answers).for_each(|(before, more)| before.extend(more));
+                }
+                Some(_) => return Err(SourceError::refused("a page is about other places than the first")),
+                None => calls.push((regions(object)?, answers)),
+            }
+        }
+        Ok(calls)
+    }
+
     /// The same batch again, from the raw objects that its row names.
     pub async fn replay(
         &self,
         position: Value,
         objects: Value,
+        about: About,
         curate: &Curate<'_>,
     ) -> Result<Batch, SourceError> {
-        self.batch(position, self.texts(stored(objects)?).await?, curate)
+        self.batch(position, self.texts(stored(objects)?).await?, about, curate)
     }
 }
 
-fn arrived_part(part: usize, places: &[Place], url: &Url, body: Body) -> Arrived {
+fn arrived_part((part, page): (usize, u32), places: &[Place], url: &Url, body: Body) -> Arrived {
     let ending = if body.gzip { "json.gz" } else { "json" };
     let regions: Vec<&RegionId> = places.iter().map(|p| &p.region).collect();
-    Arrived {
-        name: format!("{part:03}.{ending}"),
-        bytes: body.bytes,
-        origin: url.to_string(),
-        about: json!({ "regions": regions }),
-    }
+    let (name, about) = match page {
+        0 => (format!("{part:03}.{ending}"), json!({ "regions": regions })),
+        _ => (format!("{part:03}-{page:03}.{ending}"), json!({ "regions": regions, "page": page })),
+    };
+    Arrived { name, bytes: body.bytes, origin: url.to_string(), about }
+}
+
+/// Which page of its call an object is.
+fn page_of(object: &RawObject) -> u64 {
+    object.about["page"].as_u64().unwrap_or(0)
 }
 
 fn regions(object: &RawObject) -> Result<Vec<RegionId>, SourceError> {

@@ -20,7 +20,16 @@ pub enum Asked {
     Days { from: NaiveDate, to: NaiveDate },
 }
 
-/// The address of one call for these places, in their order.
+/// Which part of a service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Forecasts and the hours of the last days.
+    Forecast,
+    /// The past.
+    Archive,
+}
+
+/// The address of one call for these places, in their order, in Open-Meteo's format.
 pub fn url(base: &Url, places: &[Place], asked: Asked) -> Url {
     let list = |get: fn(&Place) -> String| places.iter().map(get).collect::<Vec<_>>().join(",");
     let mut url = base.clone();

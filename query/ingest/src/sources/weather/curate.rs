@@ -52,14 +52,9 @@ fn hours(
     same_number(regions, &answers)?;
     let mut series = Series::new();
     for (region, answer) in regions.iter().zip(answers) {
-        let Some(hourly) = answer.hourly else { return Err(SourceError::refused("the answer has no hours")) };
-        let columns = hourly.columns(&answer.hourly_units)?;
-        let offset = TimeDelta::seconds(answer.utc_offset_seconds.into());
-        for (row, time) in hourly.time.iter().enumerate() {
-            let time = time.0.and_utc() - offset;
-            if (from..=to).contains(&time) {
-                series.push(region, time, &columns, row);
-            }
+        let Some(told) = answer.hours else { return Err(SourceError::refused("the answer has no hours")) };
+        for (row, time) in told.times.iter().enumerate().filter(|(_, time)| (from..=to).contains(time)) {
+            series.push(region, *time, &told.values, row);
         }
     }
     Ok(series)
@@ -74,10 +69,7 @@ fn to_the_question(
 ) -> Result<(), SourceError> {
     let last = to.duration_trunc(TimeDelta::hours(1)).unwrap_or(to);
     for answer in answers.iter().filter(|_| from <= last) {
-        let offset = TimeDelta::seconds(answer.utc_offset_seconds.into());
-        let tells = |asked: DateTime<Utc>| {
-            answer.hourly.iter().flat_map(|h| &h.time).any(|time| time.0.and_utc() - offset == asked)
-        };
+        let tells = |asked| answer.hours.iter().any(|told| told.times.contains(&asked));
         if !tells(from) || !tells(last) {
             return Err(SourceError::refused(format!("the answer is not about {from} to {last}")));
         }
@@ -132,17 +124,12 @@ pub fn archive_rows(
     same_number(regions, &answers)?;
     let mut series: Series<NaiveDate, 6> = Series::new();
     for (region, answer) in regions.iter().zip(answers) {
-        let Some(daily) = answer.daily else { return Err(SourceError::refused("the answer has no days")) };
-        let columns = daily.columns(&answer.daily_units)?;
-        let tells = |day: NaiveDate| daily.time.iter().any(|time| time.0.date() == day);
-        if from <= to && !(tells(from) && tells(to)) {
+        let Some(told) = answer.days else { return Err(SourceError::refused("the answer has no days")) };
+        if from <= to && !(told.times.contains(&from) && told.times.contains(&to)) {
             return Err(SourceError::refused(format!("the answer is not about {from} to {to}")));
         }
-        for (row, time) in daily.time.iter().enumerate() {
-            let day = time.0.date();
-            if (from..=to).contains(&day) {
-                series.push(region, day, &columns, row);
-            }
+        for (row, day) in told.times.iter().enumerate().filter(|(_, day)| (from..=to).contains(day)) {
+            series.push(region, *day, &told.values, row);
         }
     }
     let mut touched = Touched::default();

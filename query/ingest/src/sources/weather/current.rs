@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::batch::{Call, Shared, arrived_at};
-use super::call::Asked;
+use super::call::{Asked, Endpoint};
 use super::curate::hourly_rows;
+use super::mapped::About;
 use crate::publish::{Mode, Period, Split};
 use crate::sources::{Batch, Places, Source, SourceError, position};
 
@@ -69,12 +70,11 @@ impl Source for Current {
             last.map_or(now - TimeDelta::days(1), |last| last.hour).max(now - TimeDelta::days(REACH_DAYS));
         let from = since.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
         let asked = Asked::Hours { from: from.date_naive(), to: hour.date_naive() };
-        let base = &self.shared.client.forecast;
-        let call = Call { base, folder: "current", asked };
+        let call = Call { endpoint: Endpoint::Forecast, folder: "current", asked };
         let fetched = self.shared.fetch(&call, n, &places, now).await?;
         let curate =
             |schema: &_, regions: &[_], answers| hourly_rows(schema, regions, answers, (from, hour), now);
-        self.shared.batch(json!(At { hour, from }), fetched, &curate).map(Some)
+        self.shared.batch(json!(At { hour, from }), fetched, About::Hours, &curate).map(Some)
     }
 
     async fn replay(&self, at: Value, objects: Value) -> Result<Batch, SourceError> {
@@ -82,6 +82,6 @@ impl Source for Current {
         let curate = |schema: &_, regions: &[_], answers| {
             hourly_rows(schema, regions, answers, (span.from, span.hour), ingested_at)
         };
-        self.shared.replay(at, objects, &curate).await
+        self.shared.replay(at, objects, About::Hours, &curate).await
     }
 }

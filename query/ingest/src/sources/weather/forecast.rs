@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::batch::{Call, Shared};
-use super::call::Asked;
+use super::call::{Asked, Endpoint};
 use super::curate::forecast_rows;
+use super::mapped::About;
 use crate::publish::{Mode, Split};
 use crate::sources::{Batch, Place, Places, Source, SourceError, position};
 
@@ -62,17 +63,16 @@ impl Source for Forecast {
         }
         let (places, next) = self.turn(&places, last.map_or(0, |last| last.next));
         let asked = Asked::Forecast { days: DAYS };
-        let base = &self.shared.client.forecast;
-        let call = Call { base, folder: "forecast", asked };
+        let call = Call { endpoint: Endpoint::Forecast, folder: "forecast", asked };
         let fetched = self.shared.fetch(&call, n, &places, now).await?;
         let curate = |schema: &_, regions: &[_], answers| forecast_rows(schema, regions, answers, issued_at);
-        self.shared.batch(json!(At { issued_at, next }), fetched, &curate).map(Some)
+        self.shared.batch(json!(At { issued_at, next }), fetched, About::Hours, &curate).map(Some)
     }
 
     async fn replay(&self, at: Value, objects: Value) -> Result<Batch, SourceError> {
         let issued_at = position::<At>(&at)?.issued_at;
         let curate = |schema: &_, regions: &[_], answers| forecast_rows(schema, regions, answers, issued_at);
-        self.shared.replay(at, objects, &curate).await
+        self.shared.replay(at, objects, About::Hours, &curate).await
     }
 }
 

@@ -1,12 +1,11 @@
-//! Source C: weather over HTTP in the Open-Meteo request and answer format (query/ingest/src/sources/weather).
+//! Source C: weather over HTTP, in Open-Meteo's format or one that the lake's TOML describes (query/ingest/src/sources/weather).
 //!
 //! ```text
-//! places ─▶ Call (URL, many places each) ─▶ Client (allowed addresses, limits, retries) ─▶ raw bytes as they came
-//!                                                     │
-//!        rows in °C, mm, m/s, % ◀─ units ◀─ Answer ◀──┘   converted by what the answer declares
+//! places ─▶ Call ─▶ Service (URL, many places each) ─▶ Client (allowed addresses, limits, retries) ─▶ raw bytes as they came
+//!                   open_meteo │ mapped                             │
+//!        rows in °C, mm, m/s, % ◀─ Answer ◀─ units ◀─ Service ◀─────┘   converted by what answer or declaration says
 //! ```
-//! Four sources share this: current hours, forecast, and the archive's days and hours. Absent on purpose: any
-//! provider that speaks another format.
+//! Four sources share this: current hours, forecast, and the archive's days and hours.
 
 mod ahead;
 mod answer;
@@ -18,6 +17,11 @@ mod curate;
 mod current;
 mod forecast;
 pub(super) mod guard;
+mod mapped;
+#[cfg(test)]
+mod mapped_tests;
+mod open_meteo;
+mod service;
 mod units;
 
 pub use archive::{Archive, Grain, Range};

@@ -9,6 +9,7 @@ use crate::lakefile::{Paging, PollSpec, TimeFormat};
 use crate::sources::SourceError;
 use crate::sources::events::Poison;
 use crate::sources::events::parse::check;
+use crate::sources::json::{at, text};
 
 /// Fields whose value is a number with us.
 const NUMBERS: [&str; 4] = ["price", "interest", "lon", "lat"];
@@ -104,23 +105,6 @@ impl Mapping {
         };
         let instant = DateTime::from_timestamp_millis(millis)?;
         Some(instant.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())
-    }
-}
-
-/// What stands at a dotted path; the value itself at an empty one.
-fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('.').filter(|part| !part.is_empty()).try_fold(value, |value, part| match value {
-        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
-        other => other.get(part),
-    })
-}
-
-/// A text, or a number as one; nothing for an empty one.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
     }
 }
 
