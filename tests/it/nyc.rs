@@ -39,7 +39,8 @@ pub async fn followed() {
     tokio::time::sleep(std::time::Duration::from_millis(1_600)).await;
 }
 
-fn backfill(app: &TestApp, from: &str, to: &str) {
+/// Has the lake ask for the hours and days of `[from, to]`.
+pub fn backfill(app: &TestApp, from: &str, to: &str) {
     let call = || app.verb(&["backfill", "c", "--from", from, "--to", to]);
     let mut output = call();
     // beside a server that writes, on a busy machine: to be tried again, as its exit code says

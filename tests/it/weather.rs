@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use harness::Stack::{self, Postgres, Sqlite};
-use harness::{Hour, Station, project_root, shared_data};
+use harness::{Customer, Hour, Options, Station, TestApp, WeatherStub, project_root, shared_data};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::lakes::lake;
 use crate::nyc;
-use crate::shared::app;
+use crate::shared::{app, options};
 
 /// One local day, computed from the hours in the file's own units and then converted.
 #[derive(Debug, Default)]
@@ -115,6 +117,52 @@ async fn a_small_file_with_dst_gaps_and_na_gives_its_own_days(#[values(Sqlite, P
 async fn the_real_year_of_three_airports_gives_its_own_days() {
     let Some(file) = shared_data("nyc-weather-hourly.csv") else { return };
     days_equal_the_files_own(Sqlite, &file, "2013-01-01", "2014-01-01").await;
+}
+
+/// The region once it is as wanted.
+async fn region_with(reader: &Customer, region: &str, status: &str) -> Value {
+    for _ in 0..200 {
+        let answer = reader.get(&format!("/v1/regions/{region}")).await;
+        if answer.status.as_u16() == 200 {
+            let found = answer.data();
+            if found["status"] == status {
+                return found;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{region} was not {status} within twenty seconds");
+}
+
+#[tokio::test]
+async fn a_region_that_events_name_first_is_pending_until_its_point_is_known_and_has_its_weather_then() {
+    let stations = nyc::stations(&project_root().join("tests/data/nyc-hours.csv"));
+    let stub = WeatherStub::start(stations.clone()).unwrap();
+    let known = nyc::AIRPORTS.into_iter().filter(|(region, ..)| *region != "us-lga");
+    let lake_file = Some(lake(known, |definition| nyc::asking(&stub.url, definition)));
+    let own = Options { lake_file, sources: true, ..options(Sqlite) };
+    let Some(app) = TestApp::start(own).await else { return };
+    let acme = app.customer("acme").await;
+    acme.get("/v1/regions/us-lga").await.problem(404, "not-found");
+    let event = |id: &str| json!({"event_id": id, "event_time": Utc::now().to_rfc3339(), "region_id": "us-lga", "price": 7.0});
+    app.operator.post("/v1/events/d", event("first")).await.status(202);
+    let pending = region_with(&acme, "us-lga", "pending").await;
+    assert!(pending["lon"].is_null() && pending["timezone"].is_null(), "{pending}");
+    let mut placed = event("placed");
+    (placed["lat"], placed["lon"]) = (json!(40.7772), json!(-73.8726));
+    app.operator.post("/v1/events/d", placed).await.status(202);
+    let active = region_with(&acme, "us-lga", "active").await;
+    assert_eq!(active["timezone"], "America/New_York", "{active}");
+    nyc::backfill(&app, "2013-03-05", "2013-03-08");
+    nyc::followed().await;
+    let path = "/v1/regions/us-lga/weather?grain=day&from=2013-03-06&to=2013-03-08";
+    let days = acme.get(path).await.data();
+    let expected = brute_force(&stations[2]);
+    assert_eq!(days.as_array().unwrap().len(), 2, "{days}");
+    for day in days.as_array().unwrap() {
+        let date: NaiveDate = day["day"].as_str().unwrap().parse().unwrap();
+        compare(day, &expected[&date], &format!("us-lga {date}"));
+    }
 }
 
 #[tokio::test]
