@@ -35,6 +35,9 @@ pub struct Call<'a> {
     pub asked: Asked,
 }
 
+/// The regions of a call, and what was said of each.
+type Answered = (Vec<RegionId>, Vec<Answer>);
+
 /// From the answers about some regions to rows.
 pub type Curate<'a> = dyn Fn(&SchemaRef, &[RegionId], Vec<Answer>) -> Result<(RecordBatch, Touched), SourceError>
     + Send
@@ -116,12 +119,8 @@ impl Shared {
     }
 
     /// Regions and what is said of them, call by call: the pages of one are put together.
-    fn answers(
-        &self,
-        fetched: &[(RawObject, Bytes)],
-        about: About,
-    ) -> Result<Vec<(Vec<RegionId>, Vec<Answer>)>, SourceError> {
-        let mut calls: Vec<(Vec<RegionId>, Vec<Answer>)> = Vec::new();
+    fn answers(&self, fetched: &[(RawObject, Bytes)], about: About) -> Result<Vec<Answered>, SourceError> {
+        let mut calls: Vec<Answered> = Vec::new();
         for (object, text) in fetched {
             let answers = self.client.service.read(text, about)?;
             match calls.last_mut().filter(|_| page_of(object) > 0) {
