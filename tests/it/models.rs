@@ -147,8 +147,8 @@ fn check_tells_every_fault_of_a_folder_with_file_and_line() {
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     for (place, words) in [
-        ("market.daily.sql:8: ", "notnull"),
-        ("weather.daily.sql:25: ", "no table `weather.hours`"),
+        ("market.daily.sql:10: ", "notnull"),
+        ("weather.daily.sql:26: ", "no table `weather.hours`"),
         ("weather.monthly.sql:18: ", "wind_speed_men"),
         ("geo.regions.sql:13: ", "no column `lno`"),
     ] {
