@@ -143,7 +143,7 @@ async fn a_region_that_events_name_first_is_pending_until_its_point_is_known_and
     let own = Options { lake_file, sources: true, ..options(Sqlite) };
     let Some(app) = TestApp::start(own).await else { return };
     let acme = app.customer("acme").await;
-    acme.get("/v1/regions/us-lga").await.problem(404, "not-found");
+    acme.get("/v1/regions/us-lga").await.problem(404, "unknown-region");
     let event = |id: &str| json!({"event_id": id, "event_time": Utc::now().to_rfc3339(), "region_id": "us-lga", "price": 7.0});
     app.operator.post("/v1/events/d", event("first")).await.status(202);
     let pending = region_with(&acme, "us-lga", "pending").await;

@@ -36,6 +36,7 @@ fn refused(error: TaskError) -> Error {
             malformed("the file could not be converted: it takes longer than a task may".to_owned())
         }
         TaskError::Refused(Refusal { code, .. }) if code == "storage-full" => Error::StorageFull,
+        TaskError::Refused(refusal) if refusal.code == "lake-unavailable" => Error::Lake(Box::new(refusal)),
         TaskError::Refused(refusal) if refusal.code == "internal" => Error::Internal(Box::new(refusal)),
         TaskError::Refused(Refusal { code, detail, errors }) => Error::Refused { code, detail, errors },
         TaskError::Io(error) => Error::Internal(Box::new(error)),

@@ -63,6 +63,7 @@ impl Connection {
             status if status.is_success() => Ok(answer),
             StatusCode::NOT_FOUND => Err(io::ErrorKind::NotFound.into()),
             StatusCode::UNPROCESSABLE_ENTITY => Err(io::ErrorKind::InvalidData.into()),
+            StatusCode::BAD_GATEWAY => Err(io::ErrorKind::HostUnreachable.into()),
             status => Err(io::Error::other(format!("the gateway answered {status}"))),
         }
     }

@@ -147,6 +147,10 @@ fn of_io(error: &std::io::Error) -> Refusal {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             Refusal::new("storage-full", "there is no room left for the converted file")
         }
+        // What the gateway says where the store does not give it the bytes.
+        std::io::ErrorKind::HostUnreachable => {
+            Refusal::new("lake-unavailable", "what was received cannot be read from the store now")
+        }
         _ => {
             tracing::warn!(%error, "an upload could not be read or converted");
             Refusal::new("internal", "the file could not be converted now")
