@@ -44,7 +44,7 @@ pub use retention::Retention;
 pub use schedule::{ScheduleSpec, Times};
 pub use sources::SourceSpec;
 pub use table::{ColumnSpec, ColumnType, TableSpec};
-pub use weather::{OF_DAYS, OF_HOURS, RowsSpec, ServiceSpec, UnitSpec, WeatherSpec};
+pub use weather::{OF_DAYS, OF_HOURS, PLACEHOLDERS, RowsSpec, ServiceSpec, UnitSpec, WeatherSpec};
 pub use zone::{UnknownPoint, zone_at};
 
 use crate::jobs::MAINTENANCE;

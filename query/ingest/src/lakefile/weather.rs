@@ -114,7 +114,7 @@ pub const OF_DAYS: [&str; 6] = [
     "relative_humidity_mean",
 ];
 /// What an address may hold.
-const PLACEHOLDERS: [&str; 7] = ["{lat}", "{lon}", "{from}", "{to}", "{days}", "{timezone}", "{cursor}"];
+pub const PLACEHOLDERS: [&str; 7] = ["{lat}", "{lon}", "{from}", "{to}", "{days}", "{timezone}", "{cursor}"];
 
 fn hundred() -> u32 {
     100

@@ -39,17 +39,20 @@ pub fn kept(lakefile: &Lakefile, model: &Model, touched: &Touched, today: NaiveD
     first.map_or_else(|| touched.clone(), |first| touched.within(first, NaiveDate::MAX))
 }
 
+/// Whether a touched part holds days that no longer change, and so may be many.
+pub fn reaches_back(model: &Model, touched: &Touched, today: NaiveDate) -> bool {
+    let old = |(first, _)| first < recent(model.window, today);
+    model.window != Window::Region && touched.hull().is_some_and(old)
+}
+
 /// A touched part in portions that fit in memory, the days that still change apart from the old ones, so that a change
 /// of today rewrites a small file. The old ones go by months, so that each file of the inputs is read by one portion;
 /// `first` is the first day of which the inputs have rows.
 pub fn parts(model: &Model, touched: &Touched, first: Option<NaiveDate>, today: NaiveDate) -> Vec<Touched> {
     let recent = recent(model.window, today);
-    let Some((begin, end)) = touched.hull().filter(|(begin, _)| *begin < recent) else {
+    let Some((begin, end)) = touched.hull().filter(|_| reaches_back(model, touched, today)) else {
         return vec![window::simple(touched.clone())];
     };
-    if model.window == Window::Region {
-        return vec![window::simple(touched.clone())];
-    }
     let last_old = recent.pred_opt().unwrap_or(recent).min(end);
     let mut from = begin;
     let mut parts = Vec::new();

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use catalog::Moment;
 use chrono::NaiveDate;
 use datafusion::datasource::MemTable;
@@ -91,12 +91,15 @@ struct Partial {
     beside: Arc<[String]>,
 }
 
+/// What a statement gave.
+type Rows = (SchemaRef, Vec<RecordBatch>);
+
 /// The partial aggregates of recent files, kept as long as they are asked for.
-pub struct Partials(Cache<Partial, Vec<RecordBatch>>);
+pub struct Partials(Cache<Partial, Rows>);
 
 impl Default for Partials {
     fn default() -> Self {
-        let bytes = |_: &Partial, rows: &Vec<RecordBatch>| {
+        let bytes = |_: &Partial, (_, rows): &Rows| {
             let bytes: usize = rows.iter().map(RecordBatch::get_array_memory_size).sum();
             u32::try_from(bytes + 256).unwrap_or(u32::MAX)
         };
@@ -125,27 +128,38 @@ impl Run<'_> {
             last.and_then(|bound| day(&bound)).is_some_and(|last| last >= recent)
         };
         let (changing, old): (Vec<_>, Vec<_>) = files.into_iter().partition(still_changes);
-        let (schema, mut rows) = self.each(old, true).await?;
-        for file in changing {
-            let (model, name) = (self.model.table.clone(), file.path.clone());
-            let partial = Partial { model, file: name, beside: Arc::clone(&beside) };
-            let of_file = match known.0.get(&partial) {
-                Some(of_file) => of_file,
-                None => self.each(vec![file], false).await?.1,
-            };
-            rows.extend(of_file.iter().cloned());
-            known.0.insert(partial, of_file);
+        let mut all = Vec::with_capacity(changing.len() + 1);
+        if !old.is_empty() || changing.is_empty() {
+            all.push(self.each(old, true).await?);
         }
+        for file in changing {
+            all.push(self.kept(known, file, &beside).await?);
+        }
+        let schema = all.first().map_or_else(|| Arc::new(Schema::empty()), |(schema, _)| Arc::clone(schema));
+        let rows = all.into_iter().flat_map(|(_, rows)| rows).collect();
         let failed = |source| ModelError::Statement { model: self.model.table.clone(), source };
         MemTable::try_new(schema, vec![rows]).map_err(failed)
     }
 
-    /// What some files give together: all their rows, or those of the touched part.
-    async fn each(
+    /// What one file gives, as far as it is known or else from now on.
+    async fn kept(
         &self,
-        files: Vec<Arc<DataFile>>,
-        touched: bool,
-    ) -> Result<(SchemaRef, Vec<RecordBatch>), ModelError> {
+        known: &Partials,
+        file: Arc<DataFile>,
+        beside: &Arc<[String]>,
+    ) -> Result<Rows, ModelError> {
+        let (model, name) = (self.model.table.clone(), file.path.clone());
+        let partial = Partial { model, file: name, beside: Arc::clone(beside) };
+        if let Some(rows) = known.0.get(&partial) {
+            return Ok(rows);
+        }
+        let rows = self.each(vec![file], false).await?;
+        known.0.insert(partial, rows.clone());
+        Ok(rows)
+    }
+
+    /// What some files give together: all their rows, or those of the touched part.
+    async fn each(&self, files: Vec<Arc<DataFile>>, touched: bool) -> Result<Rows, ModelError> {
         let touched = touched.then_some(self.touched);
         let session = self.sessions.of_files(self.model, self.cut, self.moment, files, touched).await?;
         let sql = self.cut.each.clone();

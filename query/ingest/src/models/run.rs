@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::debt::{self, Patience};
-use super::part::{kept, parts, write};
+use super::part::{kept, parts, reaches_back, write};
 use super::partials::{self, Partials};
 use super::session::{Sessions, put};
 use super::settled::Settled;
@@ -220,7 +220,10 @@ impl Models {
     async fn run(&self, model: &Model, touched: &Touched, now: DateTime<Utc>) -> Result<Ran, ModelError> {
         let mut ran = Ran::default();
         let touched = kept(&self.0.sessions.lakefile, model, touched, now.date_naive());
-        let first = self.0.sessions.first_day(model, &self.0.catalog.moment()).await?;
+        let first = match reaches_back(model, &touched, now.date_naive()) {
+            true => self.0.sessions.first_day(model, &self.0.catalog.moment()).await?,
+            false => None,
+        };
         for part in parts(model, &touched, first, now.date_naive()) {
             match self.run_part(model, &part, now).await {
                 Ok((refreshed, verdicts)) => {

@@ -99,6 +99,17 @@ impl Sessions {
         name: &TableName,
         moment: &Moment,
     ) -> Result<(Arc<dyn TableProvider>, Vec<String>), ModelError> {
+        self.provider_of(model, name, moment, None).await
+    }
+
+    /// A table, or some files of it alone, and the columns it is sorted by.
+    async fn provider_of(
+        &self,
+        model: &Model,
+        name: &TableName,
+        moment: &Moment,
+        files: Option<Vec<Arc<DataFile>>>,
+    ) -> Result<(Arc<dyn TableProvider>, Vec<String>), ModelError> {
         let failed = |source| ModelError::Statement { model: model.table.clone(), source };
         if name.to_string() == GAZETTEER {
             return Ok((gazetteer(&self.lakefile.gazetteer).map_err(failed)?, Vec::new()));
@@ -109,7 +120,11 @@ impl Sessions {
             let empty = MemTable::try_new(spec.schema(), vec![vec![]]).map_err(failed)?;
             return Ok((Arc::new(empty), table.sort.clone()));
         };
-        Ok((self.lake.provider(snapshot, &table.sort)?, table.sort.clone()))
+        let provider = match files {
+            Some(files) => self.lake.files_provider(&snapshot, files, &table.sort),
+            None => self.lake.provider(snapshot, &table.sort)?,
+        };
+        Ok((provider, table.sort.clone()))
     }
 
     /// A table at the version readers are served now; none where nothing was written yet.
@@ -159,12 +174,7 @@ impl Sessions {
             let (table, _) = self.provider(model, name, moment).await?;
             put(&session, name, table, None).map_err(failed)?;
         }
-        let (mut table, sort) = self.provider(model, &cut.input, moment).await?;
-        if let Some(known) = moment.table(&cut.input)
-            && let Some(snapshot) = self.snapshot(model, &known).await?
-        {
-            table = self.lake.files_provider(&snapshot, files, &sort);
-        }
+        let (table, sort) = self.provider_of(model, &cut.input, moment, Some(files)).await?;
         let part = touched.and_then(|touched| part(model, &cut.input, &table.schema(), &sort, touched));
         put(&session, &cut.input, table, part).map_err(failed)?;
         Ok(session)

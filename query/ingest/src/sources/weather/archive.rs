@@ -14,7 +14,6 @@ use super::ahead::{Ahead, Asking};
 use super::batch::{Shared, arrived_at};
 use super::call::Asked;
 use super::curate::{archive_rows, hourly_rows};
-use super::mapped::About;
 use crate::publish::{Mode, Period, Split};
 use crate::sources::raw::RawObject;
 use crate::sources::{Batch, Place, Places, Source, SourceError, position};
@@ -92,7 +91,7 @@ impl Source for Archive {
         let curate =
             |schema: &_, regions: &[RegionId], answers| self.rows(schema, regions, answers, *part, came);
         let objects: Vec<RawObject> = fetched.iter().map(|(object, _)| object.clone()).collect();
-        match self.shared.batch(json!(at), fetched, self.about(), &curate) {
+        match self.shared.batch(json!(at), fetched, self.grain, &curate) {
             Ok(batch) => Ok(Some(batch)),
             Err(error) => {
                 // Else the next try would find these answers kept, and ask nobody.
@@ -106,7 +105,7 @@ impl Source for Archive {
         let (part, came) = (position::<At>(&at)?.part, arrived_at(&objects)?);
         let curate =
             |schema: &_, regions: &[RegionId], answers| self.rows(schema, regions, answers, part, came);
-        self.shared.replay(at, objects, self.about(), &curate).await
+        self.shared.replay(at, objects, self.grain, &curate).await
     }
 }
 
@@ -148,13 +147,6 @@ impl Archive {
         match self.grain {
             Grain::Day => "archive",
             Grain::Hour => "archive/hourly",
-        }
-    }
-
-    fn about(&self) -> About {
-        match self.grain {
-            Grain::Day => About::Days,
-            Grain::Hour => About::Hours,
         }
     }
 

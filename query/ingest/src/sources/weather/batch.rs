@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::answer::Answer;
+use super::archive::Grain;
 use super::call::{Asked, Endpoint};
 use super::client::{Body, Client};
-use super::mapped::About;
 use crate::sources::raw::{Arrived, RawObject, RawStore};
 use crate::sources::{Batch, Place, SourceError, Touched};
 
@@ -105,11 +105,11 @@ impl Shared {
         &self,
         position: Value,
         fetched: Vec<(RawObject, Bytes)>,
-        about: About,
+        grain: Grain,
         curate: &Curate<'_>,
     ) -> Result<Batch, SourceError> {
         let (mut rows, mut touched) = (Vec::new(), Touched::default());
-        for (regions, answers) in self.answers(&fetched, about)? {
+        for (regions, answers) in self.answers(&fetched, grain)? {
             let (batch, part) = curate(&self.schema, &regions, answers)?;
             touched.merge(&part);
             rows.push(batch);
@@ -119,10 +119,10 @@ impl Shared {
     }
 
     /// Regions and what is said of them, call by call: the pages of one are put together.
-    fn answers(&self, fetched: &[(RawObject, Bytes)], about: About) -> Result<Vec<Answered>, SourceError> {
+    fn answers(&self, fetched: &[(RawObject, Bytes)], grain: Grain) -> Result<Vec<Answered>, SourceError> {
         let mut calls: Vec<Answered> = Vec::new();
         for (object, text) in fetched {
-            let answers = self.client.service.read(text, about)?;
+            let answers = self.client.service.read(text, grain)?;
             match calls.last_mut().filter(|_| page_of(object) > 0) {
                 Some((_, before)) if before.len() == answers.len() => {
                     before.iter_mut().zip(answers).for_each(|(before, more)| before.extend(more));
@@ -139,10 +139,10 @@ impl Shared {
         &self,
         position: Value,
         objects: Value,
-        about: About,
+        grain: Grain,
         curate: &Curate<'_>,
     ) -> Result<Batch, SourceError> {
-        self.batch(position, self.texts(stored(objects)?).await?, about, curate)
+        self.batch(position, self.texts(stored(objects)?).await?, grain, curate)
     }
 }
 

@@ -6,10 +6,10 @@ use identity::TableName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::archive::Grain;
 use super::batch::{Call, Shared, arrived_at};
 use super::call::{Asked, Endpoint};
 use super::curate::hourly_rows;
-use super::mapped::About;
 use crate::publish::{Mode, Period, Split};
 use crate::sources::{Batch, Places, Source, SourceError, position};
 
@@ -74,7 +74,7 @@ impl Source for Current {
         let fetched = self.shared.fetch(&call, n, &places, now).await?;
         let curate =
             |schema: &_, regions: &[_], answers| hourly_rows(schema, regions, answers, (from, hour), now);
-        self.shared.batch(json!(At { hour, from }), fetched, About::Hours, &curate).map(Some)
+        self.shared.batch(json!(At { hour, from }), fetched, Grain::Hour, &curate).map(Some)
     }
 
     async fn replay(&self, at: Value, objects: Value) -> Result<Batch, SourceError> {
@@ -82,6 +82,6 @@ impl Source for Current {
         let curate = |schema: &_, regions: &[_], answers| {
             hourly_rows(schema, regions, answers, (span.from, span.hour), ingested_at)
         };
-        self.shared.replay(at, objects, About::Hours, &curate).await
+        self.shared.replay(at, objects, Grain::Hour, &curate).await
     }
 }

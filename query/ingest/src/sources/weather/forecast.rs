@@ -6,10 +6,10 @@ use identity::TableName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::archive::Grain;
 use super::batch::{Call, Shared};
 use super::call::{Asked, Endpoint};
 use super::curate::forecast_rows;
-use super::mapped::About;
 use crate::publish::{Mode, Split};
 use crate::sources::{Batch, Place, Places, Source, SourceError, position};
 
@@ -66,13 +66,13 @@ impl Source for Forecast {
         let call = Call { endpoint: Endpoint::Forecast, folder: "forecast", asked };
         let fetched = self.shared.fetch(&call, n, &places, now).await?;
         let curate = |schema: &_, regions: &[_], answers| forecast_rows(schema, regions, answers, issued_at);
-        self.shared.batch(json!(At { issued_at, next }), fetched, About::Hours, &curate).map(Some)
+        self.shared.batch(json!(At { issued_at, next }), fetched, Grain::Hour, &curate).map(Some)
     }
 
     async fn replay(&self, at: Value, objects: Value) -> Result<Batch, SourceError> {
         let issued_at = position::<At>(&at)?.issued_at;
         let curate = |schema: &_, regions: &[_], answers| forecast_rows(schema, regions, answers, issued_at);
-        self.shared.replay(at, objects, About::Hours, &curate).await
+        self.shared.replay(at, objects, Grain::Hour, &curate).await
     }
 }
 

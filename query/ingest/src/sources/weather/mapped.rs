@@ -8,19 +8,13 @@ use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use super::answer::{Answer, Told, Values};
+use super::archive::Grain;
 use super::call::{Asked, Endpoint};
 use super::units::{Conversion, Quantity};
-use crate::lakefile::{OF_DAYS, OF_HOURS, RowsSpec, ServiceSpec, TimeFormat, UnitSpec};
+use crate::lakefile::{OF_DAYS, OF_HOURS, PLACEHOLDERS, RowsSpec, ServiceSpec, TimeFormat, UnitSpec};
 use crate::sources::http::parse;
 use crate::sources::json::{at, text};
 use crate::sources::{Place, SourceError};
-
-/// What the answers to a call are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About {
-    Hours,
-    Days,
-}
 
 const HOURS: [Quantity; 4] = [Quantity::Temperature, Quantity::Length, Quantity::Speed, Quantity::Share];
 const DAYS: [Quantity; 6] = [
@@ -99,7 +93,7 @@ impl Mapped {
 
     /// The places of an answer.
     /// - Errors: [`SourceError::Refused`] where something does not stand where it was declared, or cannot be read.
-    pub fn read(&self, answer: &[u8], about: About) -> Result<Vec<Answer>, SourceError> {
+    pub fn read(&self, answer: &[u8], grain: Grain) -> Result<Vec<Answer>, SourceError> {
         let answer = json(answer)?;
         let none =
             |path: &String| SourceError::refused(format!("the answer has no array of places at `{path}`"));
@@ -109,24 +103,24 @@ impl Mapped {
             }
             None => vec![&answer],
         };
-        places.into_iter().map(|place| self.place(place, about)).collect()
+        places.into_iter().map(|place| self.place(place, grain)).collect()
     }
 
-    fn place(&self, place: &Value, about: About) -> Result<Answer, SourceError> {
-        match (about, &self.0.days) {
-            (About::Hours, _) => {
+    fn place(&self, place: &Value, grain: Grain) -> Result<Answer, SourceError> {
+        match (grain, &self.0.days) {
+            (Grain::Hour, _) => {
                 let rows = Rows::of(place, &self.0.hours)?;
                 let times = rows.times("time", |time| instant(time, self.0.time))?;
                 let values = rows.measures(&OF_HOURS, &HOURS, times.len())?;
                 Ok(Answer { hours: Some(Told { times, values }), days: None })
             }
-            (About::Days, Some(spec)) => {
+            (Grain::Day, Some(spec)) => {
                 let rows = Rows::of(place, spec)?;
                 let times = rows.times("day", day)?;
                 let values = rows.measures(&OF_DAYS, &DAYS, times.len())?;
                 Ok(Answer { hours: None, days: Some(Told { times, values }) })
             }
-            (About::Days, None) => Ok(Answer::default()),
+            (Grain::Day, None) => Ok(Answer::default()),
         }
     }
 }
@@ -221,7 +215,7 @@ fn json(answer: &[u8]) -> Result<Value, SourceError> {
 /// An address with its places filled in; those without a value are 0.
 fn filled(template: &str, values: &BTreeMap<&str, String>) -> Result<Url, SourceError> {
     let mut address = template.to_owned();
-    for holder in ["{lat}", "{lon}", "{from}", "{to}", "{days}", "{timezone}", "{cursor}"] {
+    for holder in PLACEHOLDERS {
         let value = values.get(holder).map_or("0", String::as_str);
         let value: String = byte_serialize(value.as_bytes()).collect();
         address = address.replace(holder, &value);
@@ -288,7 +282,7 @@ mod tests {
     }
 
     fn hours(spec: &str, answer: &str) -> Result<Told<DateTime<Utc>, 4>, String> {
-        let read = mapped(spec).read(answer.as_bytes(), About::Hours).map_err(|e| e.to_string())?;
+        let read = mapped(spec).read(answer.as_bytes(), Grain::Hour).map_err(|e| e.to_string())?;
         Ok(read[0].hours.clone().unwrap())
     }
 
@@ -314,7 +308,7 @@ mod tests {
     fn several_places_stand_where_the_declaration_says() {
         let spec = format!("places = \"all\"\n{SPEC}");
         let answer = format!(r#"{{"all": [{ANSWER}, {ANSWER}]}}"#);
-        assert_eq!(mapped(&spec).read(answer.as_bytes(), About::Hours).unwrap().len(), 2);
+        assert_eq!(mapped(&spec).read(answer.as_bytes(), Grain::Hour).unwrap().len(), 2);
     }
 
     #[test]

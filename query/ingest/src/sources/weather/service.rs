@@ -3,8 +3,9 @@
 use url::Url;
 
 use super::answer::Answer;
+use super::archive::Grain;
 use super::call::{self, Asked, Endpoint};
-use super::mapped::{About, Mapped};
+use super::mapped::Mapped;
 use super::open_meteo;
 use crate::lakefile::WeatherSpec;
 use crate::sources::http::parse;
@@ -63,10 +64,10 @@ impl Service {
 
     /// What an answer says, place by place.
     /// - Errors: [`SourceError::Refused`] for one that cannot be read.
-    pub fn read(&self, answer: &[u8], about: About) -> Result<Vec<Answer>, SourceError> {
+    pub fn read(&self, answer: &[u8], grain: Grain) -> Result<Vec<Answer>, SourceError> {
         match self {
             Self::OpenMeteo { .. } => open_meteo::read(answer),
-            Self::Mapped(mapped) => mapped.read(answer, about),
+            Self::Mapped(mapped) => mapped.read(answer, grain),
         }
     }
 
