@@ -8,8 +8,10 @@
 //! A kill at any point leaves either an open intent, which `recovery` finishes or clears, or a complete version. Files of a write carry
 //! the intent's id in their name, so what an abandoned write left can be found and removed without a list.
 
+mod change;
 pub(crate) mod conform;
 mod error;
+mod incoming;
 pub(crate) mod keys;
 mod publisher;
 pub(crate) mod rewrite;

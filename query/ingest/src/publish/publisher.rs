@@ -4,27 +4,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use catalog::{Answer, Catalog, Intent, IntentKind, NewIntent, Publish, Table, Touched};
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
 use identity::{IntentId, TableId};
-use lake::{CommitError, CompactOptions, DataFile, Lake, Location, Remove, Snapshot, failpoint};
+use lake::{CommitError, CompactOptions, Lake, Location, failpoint};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::conform::{conform, retypes, widened};
-use super::rewrite::{Rewrite, read_file, rewrite};
+use super::change::Changing;
+use super::incoming::Incoming;
 use super::settle::{Settled, publish, remove_files, settle};
-use super::split::split;
-use super::terms::{
-    Attempt, Change, Incoming, Terms, commit_of, dedupe, draft, going, is_void, kind_of, mark, may_redo,
-    normal, options, terms,
-};
+use super::terms::{Attempt, Terms, commit_of, draft, is_void, kind_of, mark, may_redo, terms};
 use super::widen::{described, joined};
-use super::{Error, Finished, Mode, Published, Rows, Split, Write};
+use super::{Error, Published, Rows, Write};
 
 /// Fresh snapshots that a write tries before it gives up to others.
 const ATTEMPTS: usize = 8;
@@ -240,16 +233,16 @@ impl Inner {
         rows: Rows,
         write: &Terms,
     ) -> Result<(i64, Publish), Error> {
-        let mut incoming = self.take(attempt, rows, write).await?;
-        let snapshot = self.table(attempt, &incoming).await?;
+        let incoming = Incoming::take(&self.lake, attempt, rows, write).await?;
+        let snapshot = attempt.newest(&self.lake, &incoming).await?;
         let columns = match write.widen {
             true => joined(&snapshot, &incoming)?,
             false => Arc::clone(snapshot.schema()),
         };
-        incoming = dedupe(incoming, &write.mode, &columns)?;
+        let incoming = incoming.each_key_once(&write.mode, &columns)?;
         let mut draft = draft(attempt, write);
         for tried in 1.. {
-            let change = self.change(attempt, &incoming, write).await?;
+            let change = Changing { lake: &self.lake, attempt, incoming: &incoming, write }.change().await?;
             if let Some(schema) = change.schema.as_ref().filter(|_| write.widen && write.columns.is_none()) {
                 draft.columns = Some(described(&attempt.table.columns, schema));
             }
@@ -270,139 +263,6 @@ impl Inner {
             }
         }
         Err(Error::Conflict)
-    }
-
-    /// New rows in memory, or as files of the lake. Streams that need no second look go straight into files.
-    async fn take(&self, attempt: &Attempt<'_>, rows: Rows, write: &Terms) -> Result<Incoming, Error> {
-        match rows {
-            Rows::Finished(schema, files) => self.adopt(attempt, schema, files).await,
-            Rows::Batches(schema, batches) => normal(&schema, batches),
-            Rows::Stream(stream) if write.split.is_none() && matches!(write.mode, Mode::Overwrite) => {
-                let schema = lake::normalise_schema(&stream.schema())?;
-                let mut writer = self.lake.writer(&attempt.at, Arc::clone(&schema), options(attempt))?;
-                let written: Result<(), Error> = async {
-                    let mut stream = stream;
-                    while let Some(batch) = stream.try_next().await? {
-                        writer.write(&batch).await?;
-                    }
-                    Ok(())
-                }
-                .await;
-                written?;
-                Ok(Incoming::Stored(schema, writer.finish().await?))
-            }
-            Rows::Stream(stream) => {
-                let schema = stream.schema();
-                normal(&schema, stream.try_collect().await?)
-            }
-        }
-    }
-
-    async fn adopt(
-        &self,
-        attempt: &Attempt<'_>,
-        schema: SchemaRef,
-        files: Vec<Finished>,
-    ) -> Result<Incoming, Error> {
-        let prefix = attempt.intent.to_string();
-        let mut adopted = Vec::with_capacity(files.len());
-        for finished in files {
-            adopted.push(self.lake.adopt(&attempt.at, &finished.local, finished.file, &prefix).await?);
-        }
-        Ok(Incoming::Stored(lake::normalise_schema(&schema)?, adopted))
-    }
-
-    /// The table as it is in the log; made now if this is its first write.
-    async fn table(&self, attempt: &Attempt<'_>, incoming: &Incoming) -> Result<Arc<Snapshot>, Error> {
-        let version = match self.lake.latest(&attempt.at).await? {
-            Some(version) => version,
-            None => self.lake.create(&attempt.at, Arc::clone(incoming.schema()), &[]).await?,
-        };
-        Ok(self.lake.snapshot(&attempt.at, version).await?)
-    }
-
-    /// What the commit adds and removes, computed from the newest version.
-    async fn change(
-        &self,
-        attempt: &Attempt<'_>,
-        incoming: &Incoming,
-        write: &Terms,
-    ) -> Result<Change, Error> {
-        let snapshot = self.table(attempt, incoming).await?;
-        let replaces = matches!(write.mode, Mode::Overwrite);
-        let schema = match (replaces, write.widen) {
-            (true, _) => Arc::clone(incoming.schema()),
-            (false, false) => widened(snapshot.schema(), incoming.schema()),
-            (false, true) => joined(&snapshot, incoming)?,
-        };
-        let rewrite = match going(&write.mode, incoming, &schema)? {
-            Some(going) => rewrite(&self.lake, &snapshot, &schema, &going).await?,
-            None => Rewrite::default(),
-        };
-        if retypes(snapshot.schema(), &schema) && !replaces {
-            return self.retype(attempt, incoming, rewrite, (&snapshot, schema), write).await;
-        }
-        let (remove, read_version) = match &write.mode {
-            Mode::Append => (Remove::None, None),
-            Mode::Overwrite => (Remove::All, None),
-            Mode::ReplaceFiles { remove, read_version } => {
-                (Remove::Files(remove.clone()), Some(*read_version))
-            }
-            _ => (Remove::Files(rewrite.removed.clone()), Some(snapshot.version())),
-        };
-        let add = self.store(attempt, incoming, rewrite.kept, &schema, write.split.as_ref()).await?;
-        let schema = (schema != *snapshot.schema()).then_some(schema);
-        Ok(Change { add, remove, schema, read_version })
-    }
-
-    /// A change after which columns that were there are of wider types: every file is written anew, one after the other.
-    async fn retype(
-        &self,
-        attempt: &Attempt<'_>,
-        incoming: &Incoming,
-        rewrite: Rewrite,
-        (snapshot, schema): (&Arc<Snapshot>, SchemaRef),
-        write: &Terms,
-    ) -> Result<Change, Error> {
-        let mut add = Vec::new();
-        for file in snapshot.files().iter().filter(|file| !rewrite.removed.contains(&file.path)) {
-            let mut writer = self.lake.writer(&attempt.at, Arc::clone(&schema), options(attempt))?;
-            for batch in read_file(&self.lake, snapshot.location(), file, &schema).await? {
-                writer.write(&batch).await?;
-            }
-            add.extend(writer.finish().await?);
-        }
-        add.extend(self.store(attempt, incoming, rewrite.kept, &schema, write.split.as_ref()).await?);
-        let read_version = Some(snapshot.version());
-        Ok(Change { add, remove: Remove::All, schema: Some(schema), read_version })
-    }
-
-    /// The commit's files: those that are stored already, and new ones of what is in memory.
-    async fn store(
-        &self,
-        attempt: &Attempt<'_>,
-        incoming: &Incoming,
-        mut rows: Vec<RecordBatch>,
-        schema: &SchemaRef,
-        by: Option<&Split>,
-    ) -> Result<Vec<DataFile>, Error> {
-        let mut files = Vec::new();
-        match incoming {
-            Incoming::Stored(_, stored) => files.extend(stored.iter().cloned()),
-            Incoming::Memory(_, batches) => {
-                for batch in batches {
-                    rows.push(conform(batch, schema)?);
-                }
-            }
-        }
-        for part in split(rows, by)?.into_values() {
-            let mut writer = self.lake.writer(&attempt.at, Arc::clone(schema), options(attempt))?;
-            for batch in &part {
-                writer.write(batch).await?;
-            }
-            files.extend(writer.finish().await?);
-        }
-        Ok(files)
     }
 
     /// The store did not say whether the commit is there: look before anything is removed.

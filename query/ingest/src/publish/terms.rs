@@ -1,16 +1,15 @@
-//! What a write is made of on its way: its terms, its rows in hand, its change of the log, its draft for the catalog.
+//! What a write is made of on its way: its terms, its commit, its draft for the catalog.
 
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
+use std::sync::Arc;
+
 use catalog::{BatchMark, IntentKind, Kind, Publish, Table, Touched};
 use chrono::{DateTime, Utc};
 use identity::IntentId;
-use lake::{Commit, DataFile, Location, Remove, WriterOptions};
+use lake::{Commit, Lake, Location, Snapshot, WriterOptions};
 use serde_json::json;
 
-use super::conform::{conform, widened};
-use super::keys::KeyReader;
-use super::rewrite::Going;
+use super::change::Change;
+use super::incoming::Incoming;
 use super::{Error, Mode, Regions, Rejects, Rows, SourceBatch, Split, Write};
 
 /// A write without its rows, which can be read only once and by one thread.
@@ -59,32 +58,15 @@ pub(super) struct Attempt<'a> {
     pub intent: IntentId,
 }
 
-/// New rows in hand, or already files of the lake.
-pub(super) enum Incoming {
-    Memory(SchemaRef, Vec<RecordBatch>),
-    Stored(SchemaRef, Vec<DataFile>),
-}
-
-/// What a commit adds and removes.
-pub(super) struct Change {
-    pub add: Vec<DataFile>,
-    pub remove: Remove,
-    pub schema: Option<SchemaRef>,
-    pub read_version: Option<i64>,
-}
-
-impl Incoming {
-    pub fn schema(&self) -> &SchemaRef {
-        match self {
-            Self::Memory(schema, _) | Self::Stored(schema, _) => schema,
-        }
+impl Attempt<'_> {
+    /// The table as it is in the log; made now if this is its first write.
+    pub async fn newest(&self, lake: &Lake, incoming: &Incoming) -> Result<Arc<Snapshot>, Error> {
+        let version = match lake.latest(&self.at).await? {
+            Some(version) => version,
+            None => lake.create(&self.at, Arc::clone(incoming.schema()), &[]).await?,
+        };
+        Ok(lake.snapshot(&self.at, version).await?)
     }
-}
-
-pub(super) fn normal(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Incoming, Error> {
-    let schema = lake::normalise_schema(schema)?;
-    let batches = batches.iter().map(lake::normalise_batch).collect::<Result<_, _>>()?;
-    Ok(Incoming::Memory(schema, batches))
 }
 
 /// Nothing to write, and nothing that only a version could carry.
@@ -98,39 +80,6 @@ pub(super) fn is_void(table: &Table, rows: &Rows, write: &Terms) -> bool {
     let carries =
         write.job.is_some() || write.answer.is_some() || write.rejects.is_some() || write.columns.is_some();
     empty && adds && !carries && table.version.is_some()
-}
-
-/// In an upsert, each new key once; in columns of the types that they have in `table`.
-pub(super) fn dedupe(incoming: Incoming, mode: &Mode, table: &SchemaRef) -> Result<Incoming, Error> {
-    match (incoming, mode) {
-        (Incoming::Memory(schema, batches), Mode::Upsert { key, unique }) if !batches.is_empty() => {
-            let schema = widened(table, &schema);
-            let shaped: Vec<_> =
-                batches.iter().map(|batch| conform(batch, &schema)).collect::<Result<_, _>>()?;
-            let each = KeyReader::new(&schema, key)?.last_of_each(&schema, &shaped, *unique)?;
-            Ok(Incoming::Memory(schema, vec![each]))
-        }
-        (incoming, _) => Ok(incoming),
-    }
-}
-
-/// Which rows of the table go before the new ones come.
-pub(super) fn going(mode: &Mode, incoming: &Incoming, schema: &SchemaRef) -> Result<Option<Going>, Error> {
-    let shaped =
-        |rows: &[RecordBatch]| rows.iter().map(|batch| conform(batch, schema)).collect::<Result<Vec<_>, _>>();
-    match (mode, incoming) {
-        (Mode::Upsert { key, .. }, Incoming::Memory(_, rows)) => {
-            Going::keys(schema, key, &shaped(rows)?).map(Some)
-        }
-        (Mode::Upsert { .. }, Incoming::Stored(..)) => {
-            Err(Error::Schema("an upsert of finished files names the files it replaces".to_owned()))
-        }
-        (Mode::ReplaceKeys { key, keys }, _) => Going::keys(schema, key, &shaped(keys)?).map(Some),
-        (Mode::ReplaceWindow { column, windows }, _) => {
-            Ok(Some(Going::Windows { column: column.clone(), windows: windows.clone() }))
-        }
-        (Mode::Append | Mode::Overwrite | Mode::ReplaceFiles { .. }, _) => Ok(None),
-    }
 }
 
 /// After a conflict, what was computed from an older version is computed again; files that came finished cannot be stored twice.

@@ -11,7 +11,7 @@ use lake::Snapshot;
 
 use super::Error;
 use super::conform::widened;
-use super::terms::Incoming;
+use super::incoming::Incoming;
 use crate::upload::decode::types::Type;
 
 /// Whole numbers up to here are fractions too, exactly.
