@@ -11,7 +11,7 @@ mod prefer;
 mod query;
 
 pub use accept::Accepted;
-pub use caller::{Admin, Anyone, Caller, Known, Read, Steer, Watch, Write, credential};
+pub use caller::{Admin, Anyone, Caller, Known, Read, STORES, Steer, Watch, Write, credential};
 pub use describe::description;
 pub use form::{Form, Part};
 pub use json::{Json, NoBody, parse as parse_json, whole as whole_body};

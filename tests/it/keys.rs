@@ -299,6 +299,22 @@ async fn keys_of_one_workspace_share_four_times_the_limit_of_a_key() {
     assert_eq!(free.header("ratelimit-policy"), "\"default\";q=10;w=60, \"workspace\";q=40;w=60");
 }
 
+#[tokio::test]
+async fn what_stores_a_table_counts_five_times() {
+    let Some(app) = strict("CALLS_PER_MINUTE", "60").await else { return };
+    let acme = app.customer("acme").await;
+    let left = |answer: &harness::Answer| -> u32 {
+        let found = answer.header("ratelimit").split(";r=").nth(1).and_then(|rest| rest.split(';').next());
+        found.and_then(|left| left.parse().ok()).unwrap()
+    };
+    let statement = acme.sql("SELECT 1 AS one").await.status(200);
+    assert_eq!(left(&statement), 59);
+    // A call comes back each second.
+    let before = left(&acme.get("/v1/datasets").await);
+    let stored = acme.upload("sales", "n\n1\n").await.status(201);
+    assert!((before - 5..=before - 4).contains(&left(&stored)), "{before}, {}", left(&stored));
+}
+
 /// A key of the right form and checksum that nobody was given: `lf_live_` and these 8 characters.
 fn forged(id: &str) -> String {
     let body = format!("lf_live_{id}_{}", "a".repeat(43));

@@ -202,7 +202,7 @@ pub struct AuthConfig {
     pub audience: String,
     pub token_ttl_secs: u32,
     pub cache_secs: u32,
-    /// PEM file (PKCS 8, Ed25519 or P-256).
+    /// PEM file (PKCS 8, Ed25519).
     pub signing_key_file: Option<PathBuf>,
     /// The same as text, for the environment.
     pub signing_key: Option<Hidden>,

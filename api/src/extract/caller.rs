@@ -18,6 +18,9 @@ use crate::repeats::Words;
 use crate::router::{Entry, Need};
 use crate::state::App;
 
+/// What a call that stores a table takes from the caller's rate, an upload or a run: it has a worker to itself for long.
+pub const STORES: u32 = 5;
+
 /// A right that a route can ask for.
 pub trait Right: Send + Sync + 'static {
     const NEED: Need;
@@ -71,7 +74,7 @@ impl<R> Caller<R> {
         self.principal.workspace
     }
 
-    /// Takes `cost` from the caller's rate before the work starts. Errors: `rate-limited` 429.
+    /// Takes `cost` from the caller's rate before the work starts: 1, or [`STORES`]. Errors: `rate-limited` 429.
     pub fn spend(&self, app: &App, cost: u32) -> Result<(), Problem> {
         match app.auth.admit(&self.principal, cost, Instant::now()) {
             Ok(state) => {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Analysis;
-use crate::extract::{Caller, Json, Write, description};
+use crate::extract::{Caller, Json, STORES, Write, description};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::json;
 use crate::state::App;
@@ -88,8 +88,8 @@ pub async fn put_analysis(
     analysis: Json<AnalysisBody>,
 ) -> Result<Response, Problem> {
     let name = Name::parse(&name)?;
-    caller.spend(&app, 1)?;
     let kind = analysis.body.kind;
+    caller.spend(&app, if kind == AnalysisKind::Table { STORES } else { 1 })?;
     let put = described(&app, &caller, name, analysis.body).await?;
     let now = Utc::now();
     let put = match kind {

@@ -7,7 +7,7 @@ use chrono::Utc;
 use http::StatusCode;
 use identity::Name;
 
-use crate::extract::{At, Caller, NoBody, Query, Read, Write};
+use crate::extract::{At, Caller, NoBody, Query, Read, STORES, Write};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{Job, List, One};
 use crate::routes::jobs::list::{before, of};
@@ -32,7 +32,7 @@ pub async fn run_analysis(
     key: OnceKey,
     _: NoBody,
 ) -> Result<Response, Problem> {
-    caller.spend(&app, 1)?;
+    caller.spend(&app, STORES)?;
     let table = super::find(&app, caller.workspace(), &name).await?;
     if table.kind != TableKind::Materialised {
         return Err(Problem::because(Kind::Conflict, format!("`{name}` is a view; it has no runs")));

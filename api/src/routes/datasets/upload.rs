@@ -15,7 +15,7 @@ use ingest::upload::{DecimalMark, Digest, Format, NewUpload, OnBadRows, Staged, 
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::extract::{Caller, Form, Part, Prefer, Write, description};
+use crate::extract::{Caller, Form, Part, Prefer, STORES, Write, description};
 use crate::problem::{Kind, Problem};
 use crate::routes::bodies::{Dataset, Job, One};
 use crate::routes::once::OnceKey;
@@ -109,7 +109,7 @@ pub async fn upload_dataset(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Problem> {
-    caller.spend(&app, 1)?;
+    caller.spend(&app, STORES)?;
     let mut fields = Fields::default();
     let staged = match read(&app, &caller, &headers, form, &mut fields).await {
         Ok(staged) => staged,
