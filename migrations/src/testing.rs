@@ -1,7 +1,8 @@
 //! Databases for tests: made for one test, gone with it. Every test of a statement runs on [`each`] of them.
 //!
-//! SQLite is always there; PostgreSQL where `DATABASE_URL_TEST_PG` says (then it must answer) or at
-//! `postgres://postgres@127.0.0.1:5432/test` (else those tests are skipped with a message).
+//! SQLite is always there; PostgreSQL at the server that `LAKEFRONT_TEST_POSTGRES` names (then it must answer), or at
+//! `postgres://postgres@127.0.0.1:5432`; else those tests are skipped with a message, or fail where
+//! `LAKEFRONT_TEST_REQUIRE` is set.
 
 #![expect(clippy::expect_used, reason = "a test without its database has nothing better to do than to stop")]
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::connect::postgres_options;
 use crate::{DatabaseConfig, Db};
 
-const LOCAL_POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/test";
+const LOCAL_POSTGRES: &str = "postgres://postgres@127.0.0.1:5432";
 
 /// Removes what tests that were killed left behind an hour ago and before: a schema's name begins with its time.
 const SWEEP: &str = "DO $$ DECLARE old text; BEGIN
@@ -61,12 +62,14 @@ impl Scratch {
 
     /// An empty schema in the PostgreSQL at hand, if there is one.
     pub async fn postgres() -> Option<Scratch> {
-        let required = std::env::var("DATABASE_URL_TEST_PG").ok();
-        let url = required.clone().unwrap_or_else(|| LOCAL_POSTGRES.to_owned());
+        let named = std::env::var("LAKEFRONT_TEST_POSTGRES").ok();
+        let server = named.as_deref().unwrap_or(LOCAL_POSTGRES).trim_end_matches('/');
+        let url = format!("{server}/postgres");
         let name = format!("test_{}", Uuid::now_v7().simple());
         if let Err(error) = run(&url, format!("{SWEEP} CREATE SCHEMA {name}")).await {
-            assert!(required.is_none(), "DATABASE_URL_TEST_PG does not answer: {error}");
-            tracing::warn!("no PostgreSQL at hand: only SQLite is tested");
+            let required = named.is_some() || std::env::var_os("LAKEFRONT_TEST_REQUIRE").is_some();
+            assert!(!required, "no PostgreSQL answers at {server}: {error}");
+            skip_postgres(server);
             return None;
         }
         let joint = if url.contains('?') { '&' } else { '?' };
@@ -114,6 +117,11 @@ impl Drop for Scratch {
             }
         }
     }
+}
+
+#[expect(clippy::print_stderr, reason = "this is what the test's reader sees")]
+fn skip_postgres(server: &str) {
+    eprintln!("skipped on PostgreSQL: none answers at {server}");
 }
 
 async fn run(url: &str, statement: String) -> Result<(), sqlx::Error> {
