@@ -165,6 +165,14 @@ pub struct Published {
     pub repeated: bool,
 }
 
+impl Published {
+    /// The table as it stands.
+    fn of(table: Arc<Table>, repeated: bool) -> Self {
+        let (version, rows, bytes) = (table.version.unwrap_or(0), table.rows, table.bytes);
+        Self { table, version, rows, bytes, repeated }
+    }
+}
+
 impl Write {
     /// A write of `rows` with `mode` at `at`; everything else absent, regions [`Regions::None`].
     pub fn new(rows: Rows, mode: Mode, at: DateTime<Utc>) -> Self {

@@ -131,10 +131,10 @@ impl Inner {
         let attempt = Attempt { table, at, intent };
         match self.alive(intent, self.commit(&attempt, rows, &write)).await {
             Ok((version, draft)) => self.make_visible(&attempt, version, draft).await,
-            Err(error) => {
-                self.after_failure(&attempt, &error).await;
-                Err(error)
-            }
+            Err(error) => match self.after_failure(&attempt, &error).await {
+                Some(table) => Ok(Published::of(table, false)),
+                None => Err(error),
+            },
         }
     }
 
@@ -166,8 +166,7 @@ impl Inner {
             let (jobs, owner) = (self.catalog.jobs(), self.catalog.owner());
             jobs.finish(job.id, owner, &job.outcome, write.at).await?;
         }
-        let (version, rows, bytes) = (table.version.unwrap_or(0), table.rows, table.bytes);
-        Ok(Published { version, rows, bytes, table, repeated: true })
+        Ok(Published::of(table, true))
     }
 
     /// The state of the table where the write's transaction is in its log already.
@@ -189,14 +188,7 @@ impl Inner {
         if let Some(batch) = &write.batch {
             self.catalog.batches().publish(&mark(batch), write.at).await?;
         }
-        let table = Arc::new(table.clone());
-        Ok(Published {
-            version: table.version.unwrap_or(0),
-            rows: table.rows,
-            bytes: table.bytes,
-            table,
-            repeated,
-        })
+        Ok(Published::of(Arc::new(table.clone()), repeated))
     }
 
     async fn intend(&self, table: &Table, kind: IntentKind, now: DateTime<Utc>) -> Result<IntentId, Error> {
@@ -296,18 +288,20 @@ impl Inner {
         Ok(Published { version, rows: table.rows, bytes: table.bytes, table, repeated: false })
     }
 
-    /// Ends a failed write: it is cleared, or found in the log after all. What cannot be told now is left for recovery.
-    async fn after_failure(&self, attempt: &Attempt<'_>, error: &Error) {
+    /// Ends a failed write: it is cleared, or found in the log after all and published. What cannot be told now is left for
+    /// recovery.
+    async fn after_failure(&self, attempt: &Attempt<'_>, error: &Error) -> Option<Arc<Table>> {
+        let intent = attempt.intent;
         match tokio::time::timeout(AFTER_FAILURE, self.settle_own(attempt)).await {
             Ok(Ok(Settled::Cleared)) => {}
-            Ok(Ok(Settled::Published(_))) => {
-                tracing::warn!(%error, intent = %attempt.intent, "a write was told to have failed, and is there")
+            Ok(Ok(Settled::Published(table))) => {
+                tracing::warn!(%error, %intent, "a write seemed to fail, and is there");
+                return Some(table);
             }
-            Ok(Err(unsettled)) => {
-                tracing::warn!(%unsettled, intent = %attempt.intent, "a failed write is left for recovery")
-            }
-            Err(_) => tracing::warn!(%error, intent = %attempt.intent, "a failed write is left for recovery"),
+            Ok(Err(unsettled)) => tracing::warn!(%unsettled, %intent, "a failed write is left for recovery"),
+            Err(_) => tracing::warn!(%error, %intent, "a failed write is left for recovery"),
         }
+        None
     }
 
     async fn settle_own(&self, attempt: &Attempt<'_>) -> Result<Settled, Error> {
@@ -349,8 +343,10 @@ impl Inner {
             }
             Err(error) => {
                 let error = error.into();
-                self.after_failure(&attempt, &error).await;
-                Err(error)
+                match self.after_failure(&attempt, &error).await {
+                    Some(table) => Ok(Some(Published::of(table, false))),
+                    None => Err(error),
+                }
             }
         }
     }

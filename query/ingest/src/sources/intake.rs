@@ -29,6 +29,8 @@ pub struct Landed {
     pub table: TableName,
     pub n: i64,
     pub rows: u64,
+    /// What came could not be used, and is told as that.
+    pub set_aside: bool,
     pub touched: Touched,
 }
 
@@ -66,7 +68,12 @@ impl Intake {
         lake::failpoint("source.after-raw");
         self.catalog.batches().begin(source.name(), n, &batch.position, &batch.objects, now).await?;
         lake::failpoint("source.after-row");
-        self.commit(source, n, batch, now).await.map(Some)
+        let landed = self.commit(source, n, batch, now).await;
+        if landed.as_ref().is_err_and(SourceError::is_transient) {
+            // Its commit may be there all the same: the next turn makes this very batch again and not another one.
+            self.resumed.lock().remove(source.name());
+        }
+        landed.map(Some)
     }
 
     /// The batch that has a row and no commit that the catalog knows of.
@@ -98,6 +105,8 @@ impl Intake {
         let name = source.table();
         let unknown = || SourceError::Unknown { name: name.to_string() };
         let rows: u64 = batch.rows.iter().map(|b| b.num_rows() as u64).sum();
+        // Only a file has it in its position.
+        let set_aside = !batch.position["refused"].is_null();
         // A mapping without a row empties its table.
         if rows == 0 && source.mode().0 != Mode::Overwrite {
             self.catalog.batches().done(source.name(), n, now).await?;
@@ -113,7 +122,7 @@ impl Intake {
         metrics::counter!("lakefront_source_rows_total", "source" => source.name().to_string())
             .increment(rows);
         let (source, table) = (source.name().to_string(), name.clone());
-        Ok(Landed { source, table, n, rows, touched: batch.touched })
+        Ok(Landed { source, table, n, rows, set_aside, touched: batch.touched })
     }
 }
 
