@@ -46,6 +46,11 @@ impl Lake {
         self.serve_as(|settings| settings + more).await
     }
 
+    /// The same with the limits of calls that a server has by default.
+    pub async fn serve_limited(&self, more: &str) -> Result<Server, Failure> {
+        self.serve_as(|settings| settings.replace(SETTINGS, "[auth]\n") + more).await
+    }
+
     /// Serves the lake with its sources, and one more: a section of its definition.
     pub async fn serve_with(&self, source: &str) -> Result<Server, Failure> {
         self.define(|definition| format!("{definition}\n{source}"))?;
