@@ -80,6 +80,30 @@ async fn a_weather_archive_that_answers_wrongly_fills_nothing_and_is_asked_again
     assert_eq!(Contents::of(&acme).await.difference(&expected), None);
 }
 
+#[tokio::test]
+async fn a_forecast_of_another_time_than_its_issue_lands_nothing_and_is_asked_for_again() {
+    let (_stub, proxy) = weather();
+    let Some(app) = server(&proxy, |definition| definition).await else { return };
+    let acme = app.customer("acme").await;
+    let ask = || app.verb(&["run", "c.forecast"]);
+    let count = async || {
+        followed().await;
+        acme.sql("SELECT count(*) AS n FROM weather.forecast").await.data()[0]["n"].as_i64().unwrap()
+    };
+    // All of it past, some of it past, and by a clock that is two hours off.
+    for hours in [-240, -48, 2, -2] {
+        proxy.disturb(100, &[Shifted(hours)]);
+        let ended = ask();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && said.contains("is not about"), "{hours}: {said}");
+    }
+    assert_eq!(count().await, 0);
+    proxy.calm();
+    let done = ask();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(count().await > 0);
+}
+
 /// A metric of the server, 0 where it is not told.
 async fn metric(app: &TestApp, name: &str) -> f64 {
     let text = app.operator.get("/metrics").await.status(200).text();

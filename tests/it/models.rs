@@ -159,3 +159,19 @@ fn check_tells_every_fault_of_a_folder_with_file_and_line() {
     assert_eq!(told["ok"], false);
     assert!(told["errors"][0]["line"].is_i64(), "{told}");
 }
+
+#[test]
+fn a_cycle_of_models_is_told_by_check_where_one_of_them_names_the_other() {
+    let folder = lake([REGION], |definition| definition);
+    for (table, reads) in [("market.daily", "market.monthly"), ("market.monthly", "market.daily")] {
+        let head = format!("table = \"{table}\"\nkey = [\"region_id\"]\nwindow = \"region\"");
+        let text = format!("/*---\n{head}\n---*/\nSELECT *\nFROM {reads}\n");
+        std::fs::write(folder.join(format!("models/aggregated/{table}.sql")), text).unwrap();
+    }
+    let output = check(&folder);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = errors.lines().find(|line| line.contains("depends on itself")).unwrap_or(&errors);
+    let places = ["market.daily.sql:7: ", "market.monthly.sql:7: "];
+    assert!(places.iter().any(|place| told.contains(place)), "{told}");
+}

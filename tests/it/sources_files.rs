@@ -113,6 +113,21 @@ async fn a_folder_takes_every_format_of_uploads_once_and_puts_rubbish_aside() {
 }
 
 #[tokio::test]
+async fn a_file_is_dated_by_its_own_instants_under_their_name_else_by_the_day_it_came() {
+    let Some(app) = server("from.folder = \"a\"\npaths = { day = \"Seen at\" }").await else { return };
+    let (acme, inbox) = (app.customer("acme").await, app.folder.join("sources/inbox/a"));
+    let own = "Seen at,region_id,activity_index,visits\n2021-10-04T06:00:00Z,us-jfk,0.5,1\n\
+               2021-10-05 23:30:00-02:00,us-jfk,0.5,2\n";
+    write(&inbox, "dated.csv", own);
+    lands(&app, &acme, &["2021-10-04 1", "2021-10-06 2"]).await;
+    // One that tells no day, in its rows or its name, is about the day it came, less the source's lag.
+    let came = chrono::Utc::now().date_naive() - chrono::TimeDelta::days(3);
+    write(&inbox, "undated.csv", csv(7));
+    lands(&app, &acme, &["2021-10-04 1", "2021-10-06 2", &format!("{came} 7")]).await;
+    assert_eq!(set_aside(&app).await, 0);
+}
+
+#[tokio::test]
 async fn a_listing_gives_its_files_through_half_bodies_and_broken_answers() {
     let stub = FileStub::start().unwrap();
     let keys = format!("from.http = {{ url = \"{}/index.html\", allow_private = true }}", stub.url);
@@ -276,6 +291,29 @@ async fn a_folder_of_an_ftp_server_gives_whole_files(#[values(false, true)] tls:
         "{}",
         spoken(&app)
     );
+}
+
+#[tokio::test]
+async fn a_late_and_a_corrected_file_of_an_ftp_server_land_in_their_own_days() {
+    let Some(ftp) = FtpServer::start(None).await else { return };
+    let keys = format!(
+        "settle_ms = 200\n[sources.a.from.ftp]\nurl = \"ftp://{}/out\"\nuser = \"partner\"\n\
+         password = {{ env = \"A_PASSWORD\" }}\nallow_private = true",
+        ftp.address()
+    );
+    let folder = ftp.folder.join("out");
+    std::fs::create_dir(&folder).unwrap();
+    let secret = ("A_PASSWORD".to_owned(), FtpServer::PASSWORD.to_owned());
+    let Some(app) = server_with(&keys, vec![secret]).await else { return };
+    let acme = app.customer("acme").await;
+    write(&folder, "a-2021-10-05.csv", csv(2));
+    lands(&app, &acme, &["2021-10-02 2"]).await;
+    write(&folder, "a-2021-10-04.csv", csv(1));
+    lands(&app, &acme, &["2021-10-01 1", "2021-10-02 2"]).await;
+    write(&folder, "a-2021-10-05.csv", csv(20));
+    lands(&app, &acme, &["2021-10-01 1", "2021-10-02 20"]).await;
+    quiet().await;
+    assert_eq!((raw(&app).len(), set_aside(&app).await), (3, 0), "{:?}", raw(&app));
 }
 
 #[rstest]

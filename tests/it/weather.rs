@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use harness::CallFault::Renamed;
 use harness::Stack::{self, Postgres, Sqlite};
-use harness::{Customer, Hour, Options, Station, TestApp, WeatherStub, project_root, shared_data};
+use harness::{
+    Customer, FaultProxy, Hour, Options, Station, TestApp, WeatherStub, project_root, shared_data,
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -163,6 +166,42 @@ async fn a_region_that_events_name_first_is_pending_until_its_point_is_known_and
         let date: NaiveDate = day["day"].as_str().unwrap().parse().unwrap();
         compare(day, &expected[&date], &format!("us-lga {date}"));
     }
+}
+
+#[tokio::test]
+async fn a_forecast_as_of_a_time_is_the_one_that_was_known_then() {
+    let stations = nyc::stations(&project_root().join("tests/data/nyc-hours.csv"));
+    let stub = WeatherStub::start_foreseeing(stations, Duration::ZERO).unwrap();
+    let proxy = FaultProxy::start(&stub.url, 7).unwrap();
+    let lake_file = Some(lake(nyc::AIRPORTS, |definition| {
+        nyc::asking(&proxy.url, definition).replace("forecast_every = \"1h\"", "forecast_every = \"1s\"")
+    }));
+    let Some(app) = TestApp::start(Options { lake_file, ..options(Sqlite) }).await else { return };
+    let acme = app.customer("acme").await;
+    let issue = async || {
+        let done = app.verb(&["run", "c.forecast"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        nyc::followed().await;
+    };
+    // When the forecast was made, and its hours.
+    let foreseen = async |as_of: Option<DateTime<Utc>>| {
+        let at =
+            |time: DateTime<Utc>| format!("?as_of={}", time.to_rfc3339_opts(SecondsFormat::Millis, true));
+        let path = format!("/v1/regions/us-jfk/forecast{}", as_of.map(at).unwrap_or_default());
+        let mut answer = acme.get(&path).await.ok();
+        (answer["meta"]["issued_at"].take(), answer["data"].take())
+    };
+    issue().await;
+    let (first, between) = (foreseen(None).await, Utc::now());
+    // The service thinks better of it: other temperatures for the same hours.
+    proxy.disturb(100, &[Renamed("°F", "°C")]);
+    issue().await;
+    let second = foreseen(None).await;
+    let issued: DateTime<Utc> = first.0.as_str().unwrap().parse().unwrap();
+    assert!(first.0 != second.0 && first.1 != second.1, "{first:?}");
+    assert_eq!(foreseen(Some(between)).await, first);
+    assert_eq!(foreseen(Some(Utc::now())).await, second);
+    assert_eq!(foreseen(Some(issued - TimeDelta::seconds(1))).await, (Value::Null, json!([])));
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ struct Served {
     asked: Mutex<Vec<String>>,
     /// How long an answer takes.
     pause: Duration,
-    /// What is said of the hours to come.
+    /// Whether anything is known of the hours to come.
     ahead: bool,
 }
 
@@ -96,7 +96,7 @@ impl WeatherStub {
     }
 
     /// The same, with forecasts: an hour to come is like that hour of one of the file's first ten days, whoever asks
-    /// and whenever. Without them a forecast is the file's last day.
+    /// and whenever. Without them the service names the hours and has no value for any.
     pub fn start_foreseeing(stations: Vec<Station>, pause: Duration) -> std::io::Result<Self> {
         Self::start_as(stations, pause, true)
     }
@@ -151,13 +151,12 @@ fn nearest(stations: &[Station], lat: f64, lon: f64) -> Option<&Station> {
     stations.iter().find(|s| (s.lat - lat).abs() < 0.01 && (s.lon - lon).abs() < 0.01)
 }
 
-/// One place's answer: the hours of `[start_date, end_date]`, of the days to come, or of the file's last day; null where
-/// there is none.
+/// One place's answer: the hours of `[start_date, end_date]`, or of the days to come; null where there is none.
 fn place(station: &Station, parameters: &HashMap<String, String>, ahead: bool) -> Value {
-    let days = parameters.get("forecast_days").and_then(|days| days.parse().ok()).filter(|_| ahead);
+    let days = parameters.get("forecast_days").and_then(|days| days.parse().ok());
     let times = days.map_or_else(|| period(station, parameters), days_to_come);
     let hour = |time: &DateTime<Utc>| match days {
-        Some(_) => foreseen(station, *time),
+        Some(_) => foreseen(station, *time).filter(|_| ahead),
         None => station.hours.get(time).copied(),
     };
     let mut body = json!({

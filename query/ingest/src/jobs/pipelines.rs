@@ -82,10 +82,11 @@ impl Request {
             && job.started_at.is_some()
     }
 
-    /// Whether a job with the same key does what is asked for here: it may have been queued by a schedule.
+    /// Whether a job with the same key does what is asked for here: it may have been queued by a schedule, which says no day
+    /// where a verb says that there is none.
     pub fn is_of(&self, job: &Job) -> bool {
-        let same = |key: &str| job.payload.get(key) == self.payload.get(key);
-        job.kind == self.kind && ["pipeline", "from", "to"].into_iter().all(same)
+        let same = |key: &str| job.payload[key] == self.payload[key];
+        job.kind == self.kind && ["pipeline", "from", "to", "for"].into_iter().all(same)
     }
 }
 
@@ -138,7 +139,7 @@ impl Pipelines {
                 Outcome::Retry { at: now + TimeDelta::seconds(1), problem: self.problem(&error) }
             }
             Err(error) if error.is_transient() && job.payload.get("schedule").is_some() => {
-                Outcome::Retry { at: now + backoff(job.attempts), problem: self.problem(&error) }
+                Outcome::Retry { at: now + wait(&error, job.attempts), problem: self.problem(&error) }
             }
             Err(error) => Outcome::Failed { problem: self.problem(&error) },
         }
@@ -196,7 +197,14 @@ fn day(job: &Job, key: &str) -> Option<NaiveDate> {
 /// The last moment of a UTC day, or now for today.
 fn end_of(day: NaiveDate, now: DateTime<Utc>) -> DateTime<Utc> {
     let next = day.succ_opt().unwrap_or(day).and_time(NaiveTime::MIN).and_utc();
-    next.min(now)
+    // Midnight is of the next day: what comes without a date would be dated by that.
+    (next - TimeDelta::microseconds(1)).min(now)
+}
+
+/// Before the next attempt: longer each time, and as long at least as a service asks for.
+fn wait(error: &SourceError, attempts: i64) -> TimeDelta {
+    let asked = error.patience().and_then(|asked| TimeDelta::from_std(asked).ok());
+    backoff(attempts).max(asked.unwrap_or_default())
 }
 
 fn backoff(attempts: i64) -> TimeDelta {
@@ -211,7 +219,7 @@ mod tests {
     fn a_day_stands_for_its_last_moment_and_today_for_now() {
         let now: DateTime<Utc> = "2026-02-03T12:00:00Z".parse().unwrap();
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
-        assert_eq!(end_of(day("2026-02-01"), now).to_rfc3339(), "2026-02-02T00:00:00+00:00");
+        assert_eq!(end_of(day("2026-02-01"), now).to_rfc3339(), "2026-02-01T23:59:59.999999+00:00");
         assert_eq!(end_of(day("2026-02-03"), now), now);
     }
 
@@ -219,5 +227,9 @@ mod tests {
     fn attempts_are_further_and_further_apart() {
         let waits: Vec<i64> = (1..=8).map(|attempt| backoff(attempt).num_seconds()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 960, 960]);
+        let asked = |retry_after_secs| SourceError::Unavailable { reason: String::new(), retry_after_secs };
+        let waits: Vec<i64> =
+            [None, Some(10), Some(600)].map(asked).iter().map(|e| wait(e, 2).num_seconds()).collect();
+        assert_eq!(waits, [60, 60, 600]);
     }
 }

@@ -16,7 +16,7 @@ use identity::TableName;
 use serde::Deserialize;
 
 use super::files::is_url;
-use super::{Period, SecretSpec};
+use super::{ColumnType, Period, SecretSpec, TableSpec};
 
 /// A stream of market events.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -144,6 +144,17 @@ pub enum TimeFormat {
 /// What every event must have, and what it may have.
 const NEEDED: [&str; 3] = ["event_id", "event_time", "region_id"];
 const OPTIONAL: [&str; 4] = ["price", "interest", "lon", "lat"];
+/// The columns of a table of events: they are filled by their place (`table_rows` of `sources::events`).
+const COLUMNS: [(&str, ColumnType); 8] = [
+    ("event_id", ColumnType::Text),
+    ("event_time", ColumnType::Timestamp),
+    ("region_id", ColumnType::Text),
+    ("price", ColumnType::Double),
+    ("interest", ColumnType::Double),
+    ("lon", ColumnType::Double),
+    ("lat", ColumnType::Double),
+    ("ingested_at", ColumnType::Timestamp),
+];
 
 fn eight_seconds() -> Period {
     Period(Duration::from_secs(8))
@@ -166,6 +177,26 @@ impl EventsSpec {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         self.kafka.as_ref().map_or(Ok(()), KafkaSpec::check).map_err(|why| ("kafka", why))?;
         self.poll.as_ref().map_or(Ok(()), PollSpec::check).map_err(|why| ("poll", why))
+    }
+
+    /// Whether its table can hold events.
+    /// - Errors: the first column that is not theirs, or a key that an event may lack, in words for the operator.
+    pub(super) fn check_table(&self, table: &TableSpec) -> Result<(), String> {
+        let given = |n: usize| table.columns.get(n).map(|column| (column.name.as_str(), column.r#type));
+        let strange = |n: &usize| given(*n) != COLUMNS.get(*n).copied();
+        if let Some(n) = (0..COLUMNS.len().max(table.columns.len())).find(strange) {
+            let all = COLUMNS.map(|(name, of)| format!("{name} ({})", of.name())).join(", ");
+            let found = given(n).map_or("none".into(), |(name, of)| format!("`{name}` ({})", of.name()));
+            let place = n + 1;
+            return Err(format!(
+                "column {place} of `{}` is {found}; events fill, in this order: {all}",
+                self.table
+            ));
+        }
+        match table.key.iter().find(|name| OPTIONAL.contains(&name.as_str())) {
+            Some(name) => Err(format!("the key of `{}` names `{name}`, which an event may lack", self.table)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -233,6 +264,7 @@ impl PollSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lakefile::Lakefile;
 
     const HEAD: &str =
         "table = \"market.events\"\nevery = \"2s\"\nevents_per_batch = 100\nremember = \"8d\"\n";
@@ -269,6 +301,34 @@ mod tests {
         ] {
             let told = judged(&format!("[kafka]\n{wrong}")).unwrap_err();
             assert!(told.contains(said), "{wrong}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_events_has_their_columns_in_their_order() {
+        type Change = fn(&mut TableSpec);
+        let spec: EventsSpec = toml::from_str(HEAD).unwrap();
+        let lakefile = Lakefile::builtin().unwrap();
+        let fits = lakefile.table(&spec.table).unwrap();
+        let judged = |change: Change| {
+            let mut table = fits.clone();
+            change(&mut table);
+            spec.check_table(&table)
+        };
+        judged(|_| {}).unwrap();
+        let wrongs: [(Change, &str); 5] = [
+            (|table| table.columns.swap(3, 4), "column 4 of `market.events` is `interest` (double)"),
+            (
+                |table| table.columns[3].r#type = ColumnType::Bigint,
+                "column 4 of `market.events` is `price` (bigint)",
+            ),
+            (|table| drop(table.columns.pop()), "column 8 of `market.events` is none"),
+            (|table| table.columns.push(table.columns[3].clone()), "column 9 of `market.events` is `price`"),
+            (|table| table.key.push("lon".into()), "names `lon`, which an event may lack"),
+        ];
+        for (change, said) in wrongs {
+            let told = judged(change).unwrap_err();
+            assert!(told.contains(said), "{said} is not in: {told}");
         }
     }
 

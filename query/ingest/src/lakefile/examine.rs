@@ -144,6 +144,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_table_that_events_do_not_fit_is_told_at_its_source() {
+        let mut texts = Texts::builtin();
+        texts.lake = texts.lake.replacen(
+            "name = \"price\", type = \"double\"",
+            "name = \"price\", type = \"text\"",
+            1,
+        );
+        let line = 1 + texts.lake.lines().position(|line| line == "[sources.d]").unwrap();
+        let faults: Vec<_> = examine(&texts).await.iter().map(Fault::to_string).collect();
+        let told = format!("lake.toml:{line}: source `d`: column 4 of `market.events` is `price` (text)");
+        assert!(faults.iter().any(|fault| fault.starts_with(&told)), "{told} is not in {faults:#?}");
+    }
+
+    #[tokio::test]
     async fn a_cycle_and_a_model_without_a_table_are_told_at_once() {
         let cycle = MODEL.to_string() + "SELECT * FROM\nweather.monthly";
         let faults = with("models/aggregated/weather.daily.sql", &cycle).await;

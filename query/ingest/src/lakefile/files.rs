@@ -47,7 +47,8 @@ pub struct FilesSpec {
     /// The unit of a column in the files, where it is another than the table's: `air_temperature = "degF"`.
     #[serde(default)]
     pub units: BTreeMap<String, String>,
-    /// Where in nested values (JSON, NDJSON, nested Parquet) a column of the table lies: `visits = "counts.visits"`.
+    /// What the files call a column of the table, or where in nested values (JSON, NDJSON, nested Parquet) it lies:
+    /// `valid_from = "since"`, `visits = "counts.visits"`.
     #[serde(default)]
     pub paths: BTreeMap<String, String>,
     /// The longest file that is taken.
@@ -186,7 +187,7 @@ impl FilesSpec {
         self.from.check()
     }
 
-    /// Where in nested values columns of the table lie.
+    /// Where columns of the table lie that are not the files' columns of that name.
     /// - Errors: an unknown column, or a path that cannot be one.
     pub fn paths(&self, table: &TableSpec) -> Result<BTreeMap<String, JsonPath>, String> {
         let path = |(name, text): (&String, &String)| {
@@ -195,7 +196,7 @@ impl FilesSpec {
             }
             let path = JsonPath::parse(text).ok_or_else(|| {
                 format!(
-                    "`paths` for `{name}`: `{text}` is no path such as `counts.visits` or `places[0].visits`"
+                    "`paths` for `{name}`: `{text}` is no path such as `since`, `counts.visits` or `places[0].visits`"
                 )
             })?;
             Ok((name.clone(), path))
@@ -299,6 +300,7 @@ mod tests {
     fn each_kind_of_place_has_its_own_keys() {
         for fits in [
             "from.folder = \"a\"",
+            "from.folder = \"a\"\npaths = { day = \"since\", visits = \"counts.visits\" }",
             "from.store = { url = \"s3://bucket/a\", secrets = { aws_secret_access_key = { env = \"X\" } } }",
             "from.http = { url = \"https://example.test/{date:%Y/%m}/a-{date}.csv\", days = 30 }",
             "from.http = { url = \"https://example.test/a/\", user = \"u\", password = { file = \"/run/secret\" } }",
@@ -325,7 +327,7 @@ mod tests {
             ("from.folder = \"a\"\nunits = { visits = \"degF\" }", "no double"),
             ("from.folder = \"a\"\ndrift = \"ignore\"", "drift"),
             ("from.folder = \"a\"\npaths = { visitors = \"counts.visits\" }", "`visitors`"),
-            ("from.folder = \"a\"\npaths = { visits = \"counts\" }", "is no path"),
+            ("from.folder = \"a\"\npaths = { visits = \"\" }", "is no path"),
             ("from.folder = \"a\"\npaths = { visits = \"counts..visits\" }", "is no path"),
             ("from.folder = \"a\"\npaths = { visits = \"counts[x]\" }", "is no path"),
         ] {

@@ -212,6 +212,12 @@ impl Lakefile {
             {
                 wrongs.push(wrong(format!("[sources.{name}.{part}]"), format!("source `{name}`: {why}")));
             }
+            if let SourceSpec::Events(events) = source
+                && let Some(table) = self.table(&events.table)
+                && let Err(why) = events.check_table(table)
+            {
+                wrongs.push(wrong(format!("[sources.{name}]"), format!("source `{name}`: {why}")));
+            }
         }
         for model in self.models.iter().filter(|model| self.table(&model.table).is_none()) {
             let (file, line) = (model.file.clone(), model.line_of("table"));

@@ -1,10 +1,10 @@
-//! A path into nested values: `counts.visits`, `places[0].name`.
+//! A path to a value of a row: `counts.visits`, `places[0].name`, or another name of a column: `since`.
 
 use serde_json::Value;
 
 use crate::upload::decode::names::sql_name;
 
-/// Where in the nested value of a file's column a value lies.
+/// Which column of a file a value is, or where in the nested value of that column it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
     /// The file's column, by its name in SQL.
@@ -19,7 +19,7 @@ enum Step {
 }
 
 impl JsonPath {
-    /// `None` for a text that is no path, or that leads nowhere below its column.
+    /// `None` for a text that is no path.
     pub fn parse(text: &str) -> Option<Self> {
         let mut steps = Vec::new();
         for part in text.split('.') {
@@ -33,7 +33,12 @@ impl JsonPath {
             }
         }
         let Step::Key(root) = steps.remove(0) else { return None };
-        (!steps.is_empty()).then(|| Self { root: sql_name(&root), steps })
+        Some(Self { root: sql_name(&root), steps })
+    }
+
+    /// Whether it is a column as it stands, and leads nowhere below it.
+    pub fn is_flat(&self) -> bool {
+        self.steps.is_empty()
     }
 
     /// The value there; `None` where there is none, or a null.
@@ -64,7 +69,9 @@ mod tests {
             assert_eq!(of(nowhere), None, "{nowhere}");
         }
         assert_eq!(JsonPath::parse("dayCounts.visits").unwrap().root, "day_counts");
-        for wrong in ["", "counts", ".visits", "counts.", "counts[", "counts[1", "counts[-1]", "counts[1]x"] {
+        let flat = JsonPath::parse("Valid since").unwrap();
+        assert!(flat.is_flat() && flat.root == "valid_since" && !JsonPath::parse("a[0]").unwrap().is_flat());
+        for wrong in ["", ".visits", "counts.", "counts[", "counts[1", "counts[-1]", "counts[1]x"] {
             assert_eq!(JsonPath::parse(wrong), None, "{wrong}");
         }
     }

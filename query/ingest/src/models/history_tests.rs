@@ -38,7 +38,8 @@ fn weather(target: &str) -> Result<String, String> {
     let query = query(target);
     let day = |name: &str| query.get(name).map(|d| d.parse::<NaiveDate>().unwrap());
     let from = day("start_date").unwrap_or("2026-04-07".parse().unwrap());
-    let to = day("end_date").unwrap_or(from + Days::new(6));
+    // Long enough for the forecasts of all steps, which are asked for in the days after.
+    let to = day("end_date").unwrap_or(from + Days::new(9));
     let edition = EDITION.load(Ordering::Relaxed);
     let answers: Vec<Value> = query["latitude"]
         .split(',')

@@ -18,7 +18,7 @@ pub fn in_order(models: Vec<Model>) -> Result<Vec<Model>, LakefileError> {
             waiting.into_iter().partition(|m| m.upstream.is_disjoint(&open));
         if ready.is_empty() {
             let reason = "it depends on itself through other models".to_string();
-            let (file, line) = rest.first().map(|m| cycle(m, &open)).unwrap_or_default();
+            let (file, line) = cycle(&rest).unwrap_or_default();
             return Err(LakefileError::Model { file, line, reason });
         }
         ordered.extend(ready);
@@ -27,10 +27,16 @@ pub fn in_order(models: Vec<Model>) -> Result<Vec<Model>, LakefileError> {
     Ok(ordered)
 }
 
-/// Where a model of a cycle names a table of it.
-fn cycle(model: &Model, open: &BTreeSet<TableName>) -> (String, usize) {
-    let named = model.upstream.intersection(open).next().map(ToString::to_string).unwrap_or_default();
-    (model.file.clone(), model.line_of(&named))
+/// Where a model of a cycle names a table of it. Of models that all wait for one another, some only rest on the cycle; who
+/// goes from each to one that it waits for comes upon the cycle itself.
+fn cycle(waiting: &[Model]) -> Option<(String, usize)> {
+    let next = |model: &Model| waiting.iter().find(|other| model.upstream.contains(&other.table));
+    let (mut at, mut passed) = (waiting.first()?, BTreeSet::new());
+    while passed.insert(&at.table) {
+        at = next(at)?;
+    }
+    let named = next(at)?.table.to_string();
+    Some((at.file.clone(), at.line_of(&named)))
 }
 
 #[cfg(test)]
@@ -50,8 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_is_an_error() {
-        let refused = in_order(vec![model("x.a", "x.b"), model("x.b", "x.a")]).unwrap_err();
-        assert!(refused.to_string().contains("depends on itself"), "{refused}");
+    fn a_cycle_is_an_error_at_one_of_its_models_and_not_at_what_rests_on_it() {
+        let models = vec![model("x.c", "x.b"), model("x.b", "x.a"), model("x.a", "x.b")];
+        let refused = in_order(models).unwrap_err().to_string();
+        assert_eq!(refused, "model x.b.sql, line 6: it depends on itself through other models");
     }
 }

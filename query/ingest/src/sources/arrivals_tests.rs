@@ -8,6 +8,8 @@ use serde_json::json;
 use super::testing::{TestLake, at, changed_lake, lake, query, quiet_lake, whole};
 use super::weather::Grain;
 use super::{PushError, Source};
+use crate::lakefile::Times;
+use crate::schedules::Clock;
 
 pub(super) const REGIONS: &str =
     "region_id,name,country,lon,lat,population\nit-lombardia,Lombardia,IT,9.93,45.57,9976509\n";
@@ -147,6 +149,32 @@ async fn a_file_lands_once_and_a_broken_one_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn an_emptied_file_is_told_as_a_jump_and_one_that_does_not_fit_as_set_aside() {
+    let lake = quiet_lake(REGIONS).await;
+    let now = at("2021-10-04T06:00:00Z");
+    lake.arrivals.catch_up(now).await.unwrap();
+    let head = "region_id,day,activity_index,visits\n";
+    let file = async |name: &str, text: &str| {
+        let file = lake.folder.path().join("sources/inbox/a").join(name);
+        std::fs::write(file, text).unwrap();
+        lake.arrivals.run_once("a", now).await.unwrap().rows
+    };
+    let day = |n: u64| NaiveDate::default() + Days::new(n);
+    for n in 0..10 {
+        let rows = (0..100).map(|row| format!("it-lombardia,{},1,{n}\n", day(row))).collect::<String>();
+        assert_eq!(file(&format!("{n}.csv"), &format!("{head}{rows}")).await, 100);
+    }
+    assert_eq!(file("10.csv", "region_id,visitors\nit-lombardia,1\n").await, 0);
+    assert_eq!(file("11.csv", head).await, 0);
+    let usual = lake.catalog.source_states().get("a").await.unwrap().unwrap();
+    assert_eq!((usual.batch_count, usual.usual_rows.round()), (10, 100.0));
+    let raised = lake.catalog.alerts().due(9, std::time::Duration::from_secs(60), now).await.unwrap();
+    let mut told: Vec<_> = raised.iter().map(|alert| (alert.kind.as_str(), &alert.body["batch"])).collect();
+    told.sort_by_key(|(kind, _)| *kind);
+    assert_eq!(told, [("batch-set-aside", &json!(11)), ("volume-jump", &json!(12))]);
+}
+
+#[tokio::test]
 async fn a_push_with_a_wrong_event_stores_nothing() {
     let lake = quiet_lake(REGIONS).await;
     let now = at("2026-03-10T12:00:00Z");
@@ -247,6 +275,43 @@ async fn a_failing_model_rests_and_owes_what_arrives_meanwhile() {
         lake.lines("market.daily", &["day", "origin"]).await,
         ["2026-03-05 history", "2026-03-06 history"]
     );
+}
+
+#[tokio::test]
+async fn a_model_of_its_own_times_waits_for_them_and_what_rests_on_it_follows() {
+    let lake = changed_lake(REGIONS, |lakefile| {
+        let times: Times = toml::from_str("cron = \"0 7 * * *\"\ntimezone = \"Europe/Rome\"").unwrap();
+        let model = lakefile.models.iter_mut().find(|m| m.table.to_string() == "market.daily").unwrap();
+        model.schedule = Some(times.clone());
+        lakefile.schedules.insert("model.market.daily".into(), times.of("market.daily"));
+    })
+    .await;
+    let night = at("2021-12-10T02:00:00Z");
+    lake.arrivals.catch_up(night).await.unwrap();
+    let clock = Clock::open(&lake.lakefile, lake.catalog.clone(), night).await.unwrap();
+    let file = async |day: u32, now| {
+        let file = lake.folder.path().join(format!("sources/inbox/market_history/{day}.csv"));
+        let head =
+            "region_id,day,price_open,price_high,price_low,price_close,price_mean,interest_mean,events";
+        std::fs::write(file, format!("{head}\nit-lombardia,2021-12-0{day},,,,,50,,7\n")).unwrap();
+        assert_eq!(lake.arrivals.run_once("history", now).await.unwrap().rows, 1);
+    };
+    let rows = async || {
+        let count = async |table: &str| lake.rows(table).await.num_rows();
+        (count("market.daily").await, count("market.monthly").await)
+    };
+    file(8, night).await;
+    // 07:00 in Rome, in winter.
+    assert_eq!((clock.look(at("2021-12-10T05:59:59Z")).await.unwrap(), rows().await), (0, (0, 0)));
+    let morning = at("2021-12-10T06:00:00Z");
+    assert_eq!(clock.look(morning).await.unwrap(), 1);
+    let job = lake.catalog.jobs().list_platform(None, 9, None).await.unwrap().remove(0);
+    lake.arrivals.run_once(job.payload["pipeline"].as_str().unwrap(), morning).await.unwrap();
+    assert_eq!(rows().await, (1, 1));
+    // What comes after it waits for the next day.
+    file(9, morning + TimeDelta::minutes(1)).await;
+    assert_eq!((clock.look(morning + TimeDelta::hours(1)).await.unwrap(), rows().await), (0, (1, 1)));
+    assert_eq!(clock.look(morning + TimeDelta::days(1)).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use flate2::read::GzDecoder;
-use reqwest::header::{CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use url::Url;
 
@@ -18,6 +19,8 @@ use crate::words::chain;
 
 /// Time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The most patience that an answer can ask for: who says a date that is far off does not silence a source for years.
+const LONGEST_SECS: u64 = 86_400;
 
 /// A client that follows no redirect, asks no proxy, unpacks nothing, and reaches only what the guard allows.
 /// - `timeout`: from the request to the last byte of its answer.
@@ -62,9 +65,22 @@ pub fn judged(status: StatusCode, retry_after_secs: Option<u64>, reason: String)
     }
 }
 
-/// The patience that an answer asks for, in seconds.
+/// The patience that an answer asks for, in seconds: as it says, or until the instant that it names, by its own clock.
 pub fn retry_after(response: &Response) -> Option<u64> {
-    response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
+    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let sent = text(DATE).and_then(instant).unwrap_or_else(Utc::now);
+    patience(text(RETRY_AFTER)?, sent)
+}
+
+fn patience(asked: &str, sent: DateTime<Utc>) -> Option<u64> {
+    let until = || u64::try_from((instant(asked)? - sent).num_seconds().max(0)).ok();
+    asked.trim().parse().ok().or_else(until).map(|seconds: u64| seconds.min(LONGEST_SECS))
+}
+
+/// An instant as HTTP or RFC 3339 writes it.
+pub fn instant(text: &str) -> Option<DateTime<Utc>> {
+    let http = || DateTime::parse_from_rfc2822(&text.replace("GMT", "+0000")).ok().map(|at| at.to_utc());
+    text.parse().ok().or_else(http)
 }
 
 /// An answer's bytes as they came.
@@ -121,4 +137,26 @@ pub fn with_token(
     let mut value = HeaderValue::try_from(token.reveal()).map_err(unfit)?;
     value.set_sensitive(true);
     Ok(request.header(name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_asked_for_in_seconds_or_until_an_instant() {
+        let sent = instant("Mon, 04 Oct 2021 06:00:00 GMT").unwrap();
+        assert_eq!(sent.to_rfc3339(), "2021-10-04T06:00:00+00:00");
+        for (asked, seconds) in [
+            ("120", Some(120)),
+            ("Mon, 04 Oct 2021 06:01:30 GMT", Some(90)),
+            ("Mon, 04 Oct 2021 05:00:00 GMT", Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(LONGEST_SECS)),
+            ("18446744073709551615", Some(LONGEST_SECS)),
+            ("soon", None),
+            ("-5", None),
+        ] {
+            assert_eq!(patience(asked, sent), seconds, "{asked}");
+        }
+    }
 }

@@ -36,6 +36,8 @@ mod upkeep;
 pub mod weather;
 mod workers;
 
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -175,6 +177,14 @@ pub enum SourceError {
 impl SourceError {
     pub(crate) fn refused(reason: impl Into<String>) -> Self {
         Self::Refused { reason: reason.into() }
+    }
+
+    /// The patience that the other side asks for.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after_secs, .. } => retry_after_secs.map(Duration::from_secs),
+            _ => None,
+        }
     }
 
     /// Whether the same call may succeed later without anyone doing anything.

@@ -57,10 +57,8 @@ impl Patience {
 
 /// What the service asks for; else half a second, two, … each with up to half of it on top.
 fn wait(failed: &SourceError, tried: u32) -> Duration {
-    match failed {
-        SourceError::Unavailable { retry_after_secs: Some(seconds), .. } => Duration::from_secs(*seconds),
-        _ => Duration::from_millis(500 * 4_u64.pow(tried - 1)).mul_f64(1.0 + rand::random::<f64>() / 2.0),
-    }
+    let own = || Duration::from_millis(500 * 4_u64.pow(tried - 1));
+    failed.patience().unwrap_or_else(|| own().mul_f64(1.0 + rand::random::<f64>() / 2.0))
 }
 
 #[cfg(test)]

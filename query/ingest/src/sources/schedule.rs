@@ -100,9 +100,5 @@ fn patience(error: &SourceError, every: Duration, longest: Duration, failures: u
     if matches!(error, SourceError::Model(_)) {
         return every.max(MODELS);
     }
-    let asked = match error {
-        SourceError::Unavailable { retry_after_secs: Some(seconds), .. } => Duration::from_secs(*seconds),
-        _ => Duration::ZERO,
-    };
-    every.saturating_mul(1 << failures.min(10)).min(longest).max(asked)
+    every.saturating_mul(1 << failures.min(10)).min(longest).max(error.patience().unwrap_or_default())
 }

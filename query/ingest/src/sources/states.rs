@@ -99,13 +99,18 @@ impl States {
         }
     }
 
-    /// Notes the volume of what landed, and raises a jump.
+    /// Notes the volume of what landed, and raises a jump. That nothing landed is one too, but no measure of what is usual.
     pub async fn landed(&self, source: &str, landed: &[Landed], now: DateTime<Utc>) {
         if !self.sources.contains(source) || self.streams.contains(source) {
             return;
         }
-        for batch in landed.iter().filter(|batch| batch.rows > 0) {
-            match self.catalog.source_states().landed(source, batch.rows).await {
+        let states = self.catalog.source_states();
+        for batch in landed.iter().filter(|batch| !batch.set_aside) {
+            let before = match batch.rows {
+                0 => states.get(source).await,
+                rows => states.landed(source, rows).await,
+            };
+            match before {
                 Ok(Some(before)) if is_jump(&before, batch.rows) => {
                     let raised = Raised::volume_jump(source, batch.n, batch.rows, before.usual_rows);
                     alerts::raise(&self.catalog, raised, now).await;
@@ -178,7 +183,7 @@ mod tests {
             for n in 1..=12 {
                 let rows = if n == 11 { 9_000 } else { 1_000 };
                 let (table, touched) = ("source_a.activity".parse().unwrap(), Touched::default());
-                let batch = Landed { source: source.into(), table, n, rows, touched };
+                let batch = Landed { source: source.into(), table, n, rows, set_aside: false, touched };
                 states.landed(source, &[batch], now).await;
             }
         }

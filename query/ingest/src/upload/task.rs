@@ -95,6 +95,7 @@ impl Uploads {
             on_bad_rows: new.on_bad_rows,
             table: target.columns(new.mode),
             unknown: UnknownColumns::Refuse,
+            instants_as_dates: false,
             key: target.key.clone(),
             existing: existing.as_ref().map(|(_, files)| files.clone()).unwrap_or_default(),
             caps: self.config.caps,

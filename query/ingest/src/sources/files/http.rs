@@ -22,7 +22,7 @@ use super::origin::{Ask, Content, Found, Names, Opened, Origin, Stamp, date_in};
 use super::template::Template;
 use crate::lakefile::HttpSpec;
 use crate::sources::SourceError;
-use crate::sources::http::{client, judged, parse, retry_after, unavailable, with_token};
+use crate::sources::http::{client, instant, judged, parse, retry_after, unavailable, with_token};
 use crate::sources::patience::Patience;
 use crate::sources::secret::Secret;
 use crate::sources::weather::guard::Guard;
@@ -211,7 +211,7 @@ fn told(headers: &HeaderMap) -> Stamp {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     Stamp {
         size: text(CONTENT_LENGTH).and_then(|size| size.parse().ok()),
-        modified_ms: text(LAST_MODIFIED).and_then(listing::instant_ms),
+        modified_ms: text(LAST_MODIFIED).and_then(instant).map(|at| at.timestamp_millis()),
         tag: text(ETAG).map(str::to_owned),
     }
 }

@@ -1,12 +1,12 @@
 //! What a listing names: the links of an HTML index, or a JSON array of names, URLs or objects.
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use super::origin::Stamp;
 use crate::sources::SourceError;
+use crate::sources::http::instant;
 
 /// The most files that a listing may name.
 const MOST: usize = 100_000;
@@ -53,7 +53,7 @@ fn of_json(text: &[u8]) -> Result<Vec<Entry>, SourceError> {
         Written::Address(address) => Some(Entry { name: None, address, stamp: Stamp::default() }),
         Written::File { name, url, size, modified, etag } => {
             let modified_ms = modified.as_ref().and_then(|at| match at {
-                Value::String(text) => instant_ms(text),
+                Value::String(text) => instant(text).map(|at| at.timestamp_millis()),
                 number => number.as_i64(),
             });
             let stamp = Stamp { size, modified_ms, tag: etag };
@@ -110,13 +110,6 @@ pub fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Milliseconds since 1970 of an instant as HTTP or RFC 3339 writes it.
-pub fn instant_ms(text: &str) -> Option<i64> {
-    let rfc_3339 = text.parse::<DateTime<Utc>>().ok();
-    let http = || DateTime::parse_from_rfc2822(&text.replace("GMT", "+0000")).ok().map(|at| at.to_utc());
-    rfc_3339.or_else(http).map(|at| at.timestamp_millis())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +148,5 @@ mod tests {
         ] {
             assert_eq!(name_below(&base, &Url::parse(url).unwrap()), name);
         }
-        assert_eq!(instant_ms("Mon, 04 Oct 2021 06:00:00 GMT"), Some(1_633_327_200_000));
     }
 }

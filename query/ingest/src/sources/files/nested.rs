@@ -1,9 +1,9 @@
-//! Columns that lie inside nested values, which a converted file has as JSON text.
+//! Columns that the files have under another name, or inside nested values, which a converted file has as JSON text.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -16,9 +16,13 @@ use crate::lakefile::JsonPath;
 pub struct Nested(HashMap<String, Vec<Option<Value>>>);
 
 impl Nested {
-    /// The values at a path, as text; what is not there is null.
+    /// The values at a path, those inside nested values as text; what is not there is null.
     /// - Errors: a value that is no JSON.
     pub fn column(&mut self, batch: &RecordBatch, path: &JsonPath) -> Result<ArrayRef, ArrowError> {
+        if path.is_flat() {
+            let column = batch.column_by_name(&path.root).map(Arc::clone);
+            return Ok(column.unwrap_or_else(|| new_null_array(&DataType::Utf8, batch.num_rows())));
+        }
         if !self.0.contains_key(&path.root) {
             self.0.insert(path.root.clone(), values(batch, &path.root)?);
         }

@@ -46,7 +46,7 @@ pub struct Fitting<'a> {
     pub table: &'a TableSpec,
     pub units: &'a BTreeMap<String, Conversion>,
     pub dating: Dating,
-    /// Where in nested values columns of the table lie.
+    /// Where columns of the table lie that are not the files' columns of that name.
     pub paths: &'a BTreeMap<String, JsonPath>,
     /// Columns too many become columns of the table, columns too few are null.
     pub widens: bool,
@@ -61,10 +61,9 @@ impl Fitting<'_> {
         let given =
             self.table.columns.iter().filter(|c| c.name != INGESTED_AT && !self.paths.contains_key(&c.name));
         let mut table: Vec<TableColumn> = given.map(column).collect();
-        // What holds nested values is read as the text of them.
-        for path in self.paths.values() {
+        for (name, path) in self.paths {
             if !table.iter().any(|column| column.name == path.root) {
-                table.push(TableColumn { name: path.root.clone(), of: Type::Text });
+                table.push(TableColumn { name: path.root.clone(), of: self.type_at(name, path) });
             }
         }
         DecodeRequest {
@@ -76,10 +75,26 @@ impl Fitting<'_> {
             on_bad_rows: OnBadRows::Fail,
             table: Some(table),
             unknown: if self.widens { UnknownColumns::Keep } else { UnknownColumns::Refuse },
+            instants_as_dates: true,
             key: Vec::new(),
             existing: Vec::new(),
             caps: DecodeCaps::default(),
         }
+    }
+
+    /// How the file's column at a path is read: as what it becomes, or as the text of nested values that it holds.
+    fn type_at(&self, name: &str, path: &JsonPath) -> Type {
+        let nested = self.paths.values().any(|other| other.root == path.root && !other.is_flat());
+        let column = self.table.columns.iter().find(|column| column.name == name && !nested);
+        column.map_or(Type::Text, |column| type_of(column.r#type))
+    }
+
+    /// Whether this column of the file dates its rows and is nothing else: then a file may be without it.
+    fn only_dates(&self, name: &str) -> bool {
+        let date = &self.dating.column;
+        let is_date = self.paths.get(date).map_or(date, |path| &path.root) == name;
+        let of_table = self.table.columns.iter().any(|column| column.name == name && &column.name != date);
+        is_date && !of_table && !self.paths.iter().any(|(other, path)| other != date && path.root == name)
     }
 
     /// The rows of a converted file.
@@ -89,7 +104,7 @@ impl Fitting<'_> {
         let mut absent: Vec<String> = columns.iter().filter(|c| c.absent).map(|c| c.name.clone()).collect();
         let dates = self.paths.get(&self.dating.column).map_or(&self.dating.column, |path| &path.root);
         let own_dates = !absent.contains(dates);
-        absent.retain(|name| name != &self.dating.column);
+        absent.retain(|name| !self.only_dates(name));
         if !absent.is_empty() && !self.widens {
             return Err(Unfit::File(format!("the file has no column {}", listed(&absent))));
         }
@@ -298,6 +313,21 @@ mod tests {
         assert!(rows.0[0].column(3).is_null(1));
         let dated = "day,region_id,visits,activity_index\n2020-02-29,it-lazio,1,2\n";
         assert_eq!(days(&activity("a.csv", dated, false).await.unwrap()), ["2020-02-29"]);
+    }
+
+    #[tokio::test]
+    async fn an_instant_in_the_date_column_dates_its_row_by_its_utc_day() {
+        let instants =
+            ["2021-10-04T06:00:00Z", "2021-10-05 06:30", "2021-10-07T01:00:00+02:00", "2021-10-07"];
+        let csv = |at: &str| format!("{at},it-lazio,1,2\n");
+        let csv = "day,region_id,visits,activity_index\n".to_owned() + &instants.map(csv).concat();
+        let json = |at: &str| {
+            format!("{{\"day\":\"{at}\",\"region_id\":\"it-lazio\",\"visits\":1,\"activity_index\":2}}\n")
+        };
+        for (name, text) in [("a.csv", csv), ("a.ndjson", instants.map(json).concat())] {
+            let rows = activity(name, text, false).await.unwrap();
+            assert_eq!(days(&rows), ["2021-10-04", "2021-10-05", "2021-10-06", "2021-10-07"], "{name}");
+        }
     }
 
     #[tokio::test]

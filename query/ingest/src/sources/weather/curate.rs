@@ -6,11 +6,16 @@ use arrow::array::{
     ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
-use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
 use identity::RegionId;
 
 use super::answer::{Answer, Values};
 use crate::sources::{SourceError, Touched, days_since_epoch};
+
+/// How far two clocks that are kept lie apart at most.
+const CLOCKS: TimeDelta = TimeDelta::minutes(1);
+/// The longest time from one hour of a forecast to the next: some services tell only every third or sixth.
+const STEP: TimeDelta = TimeDelta::hours(6);
 
 /// Values of some regions by time: `times` are instants in microseconds, or days since 1970.
 struct Series<T, const N: usize> {
@@ -75,6 +80,37 @@ fn to_the_question(
         }
     }
     Ok(())
+}
+
+/// A forecast is of this issue, or it is of another day or by a clock that is off.
+/// - `days`: it tells every hour of so many UTC days, the issue's own the first; `None`: where it begins and ends is the service's
+///   affair, but it tells something of the next hours.
+/// - Errors: [`SourceError::Refused`].
+pub fn of_this_issue(
+    answers: &[Answer],
+    issued_at: DateTime<Utc>,
+    days: Option<u32>,
+) -> Result<(), SourceError> {
+    let Some(days) = days else { return tells_what_comes(answers, issued_at) };
+    let span = |near: DateTime<Utc>| {
+        let from = near.date_naive().and_time(NaiveTime::MIN).and_utc();
+        (from, from + TimeDelta::days(days.into()) - TimeDelta::hours(1))
+    };
+    // Around midnight the service's clock may be in the other day.
+    to_the_question(answers, span(issued_at - CLOCKS))
+        .or_else(|_| to_the_question(answers, span(issued_at + CLOCKS)))
+}
+
+fn tells_what_comes(answers: &[Answer], issued_at: DateTime<Utc>) -> Result<(), SourceError> {
+    let next = issued_at..=issued_at + STEP;
+    let tells =
+        |answer: &Answer| answer.hours.iter().flat_map(|told| &told.times).any(|time| next.contains(time));
+    match answers.iter().all(tells) {
+        true => Ok(()),
+        false => {
+            Err(SourceError::refused(format!("the forecast tells nothing of the hours after {issued_at}")))
+        }
+    }
 }
 
 /// Rows of `weather.hourly`, and which days they touch.
@@ -151,4 +187,54 @@ fn same_number(regions: &[RegionId], answers: &[Answer]) -> Result<(), SourceErr
 fn instants(times: impl Iterator<Item = DateTime<Utc>>) -> ArrayRef {
     let micros = times.map(|t| Some(t.timestamp_micros()));
     Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::Told;
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    /// What is said of every so many hours of seven days.
+    fn told(from: &str, every: usize) -> Vec<Answer> {
+        let times: Vec<_> =
+            (0..7 * 24).step_by(every).map(|hour| at(from) + TimeDelta::hours(hour)).collect();
+        let values = std::array::from_fn(|_| vec![None; times.len()]);
+        vec![Answer { hours: Some(Told { times, values }), days: None }]
+    }
+
+    #[test]
+    fn a_forecast_of_whole_days_begins_with_the_day_of_its_issue() {
+        let judged = |from: &str, issued: &str| of_this_issue(&told(from, 1), at(issued), Some(7)).is_ok();
+        assert!(judged("2026-03-10T00:00:00Z", "2026-03-10T12:30:00Z"));
+        // Yesterday's again, all of it past, two hours off to either side, and an answer without hours.
+        for wrong in
+            ["2026-03-09T00:00:00Z", "2026-02-10T00:00:00Z", "2026-03-09T22:00:00Z", "2026-03-10T02:00:00Z"]
+        {
+            assert!(!judged(wrong, "2026-03-10T12:30:00Z"), "{wrong}");
+        }
+        assert!(of_this_issue(&[Answer::default()], at("2026-03-10T12:30:00Z"), Some(7)).is_err());
+        // At midnight it is of either day.
+        for issued in
+            ["2026-03-09T23:59:30Z", "2026-03-10T00:00:30Z", "2026-03-10T23:59:30Z", "2026-03-11T00:00:30Z"]
+        {
+            assert!(judged("2026-03-10T00:00:00Z", issued), "{issued}");
+        }
+    }
+
+    #[test]
+    fn a_forecast_that_begins_where_its_service_wants_tells_the_next_hours() {
+        let issued = at("2026-03-10T12:30:00Z");
+        for (from, every, fits) in [
+            ("2026-03-10T13:00:00Z", 1, true),
+            ("2026-03-09T12:00:00Z", 6, true),
+            ("2026-03-03T12:00:00Z", 1, false),
+            ("2026-03-12T00:00:00Z", 1, false),
+        ] {
+            assert_eq!(of_this_issue(&told(from, every), issued, None).is_ok(), fits, "{from}");
+        }
+    }
 }

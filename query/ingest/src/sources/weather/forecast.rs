@@ -6,10 +6,11 @@ use identity::TableName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::archive::Grain;
 use super::batch::{Call, Shared};
 use super::call::{Asked, Endpoint};
-use super::curate::forecast_rows;
+use super::curate::{forecast_rows, of_this_issue};
 use crate::publish::{Mode, Split};
 use crate::sources::{Batch, Place, Places, Source, SourceError, position};
 
@@ -65,7 +66,11 @@ impl Source for Forecast {
         let asked = Asked::Forecast { days: DAYS };
         let call = Call { endpoint: Endpoint::Forecast, folder: "forecast", asked };
         let fetched = self.shared.fetch(&call, n, &places, now).await?;
-        let curate = |schema: &_, regions: &[_], answers| forecast_rows(schema, regions, answers, issued_at);
+        let days = self.shared.client.service.foresees_days().then_some(DAYS);
+        let curate = |schema: &_, regions: &[_], answers: Vec<Answer>| {
+            of_this_issue(&answers, issued_at, days)?;
+            forecast_rows(schema, regions, answers, issued_at)
+        };
         self.shared.batch(json!(At { issued_at, next }), fetched, Grain::Hour, &curate).map(Some)
     }
 

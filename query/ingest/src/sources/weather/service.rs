@@ -54,6 +54,11 @@ impl Service {
         }
     }
 
+    /// Whether a forecast of some days is one of whole UTC days, the present one the first.
+    pub fn foresees_days(&self) -> bool {
+        matches!(self, Self::OpenMeteo { .. })
+    }
+
     /// The cursor of the page behind this one, which is the `page`th from 0; `None` behind the last.
     pub fn next(&self, answer: &[u8], page: u32) -> Result<Option<String>, SourceError> {
         match self {

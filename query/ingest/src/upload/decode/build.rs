@@ -229,7 +229,11 @@ fn date(text: &[u8], reading: &Reading) -> Option<i32> {
     let moment = Moment::of(text)?;
     let midnight =
         moment.time.is_none() || (reading.given && moment.time == Some(0) && moment.offset.is_none());
-    if midnight { moment.days(layout(&moment, reading)?) } else { None }
+    match midnight {
+        true => moment.days(layout(&moment, reading)?),
+        false if reading.instants => moment.utc_day(layout(&moment, reading)?),
+        false => None,
+    }
 }
 
 #[inline]
@@ -402,6 +406,20 @@ mod tests {
         let noon = 1_795_176_000_000_000;
         let values: Vec<_> = built.as_primitive::<TimestampMicrosecondType>().iter().flatten().collect();
         assert_eq!(values, [noon, noon, noon - 43_200_000_000]);
+    }
+
+    #[test]
+    fn an_instant_is_a_date_where_instants_are_dates() {
+        let texts =
+            ["2021-10-04T06:00:00Z", "2021-10-04 06:30", "2021-10-05T01:00:00+02:00", "2021-10-04", "x"];
+        let dates = |instants: bool| {
+            let (reading, mut bad) = (Reading { instants, ..given(Type::Date) }, Vec::new());
+            let built = array(&plain(&texts), 0, &reading, &mut bad).unwrap();
+            (built.as_primitive::<Date32Type>().iter().collect::<Vec<_>>(), bad.len())
+        };
+        let day = Some(18_904); // 2021-10-04
+        assert_eq!(dates(true), (vec![day, day, day, day, None], 1));
+        assert_eq!(dates(false), (vec![None, None, None, day, None], 4));
     }
 
     #[test]

@@ -108,6 +108,11 @@ impl Moment {
         Some(midnight + self.time.unwrap_or(0) - i64::from(self.offset.unwrap_or(0)) * 1_000_000)
     }
 
+    /// Days since 1970-01-01 of the UTC day that the instant of [`Self::micros`] is in.
+    pub fn utc_day(&self, layout: Layout) -> Option<i32> {
+        i32::try_from(self.micros(layout)?.div_euclid(DAY_MICROS)).ok()
+    }
+
     fn at(mut self, clock: &[u8]) -> Option<Self> {
         let (time, offset) = read_clock(clock)?;
         self.time = Some(time);

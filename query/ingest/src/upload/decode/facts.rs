@@ -54,11 +54,14 @@ pub struct Reading {
     pub given: bool,
     /// Numbers have a decimal comma.
     pub comma: bool,
+    /// An instant is a date too: the UTC day it is in.
+    pub instants: bool,
 }
 
 impl Reading {
     pub fn of(of: Type) -> Self {
-        Self { of, layout: None, digits: u16::MAX, zoned: false, empty: false, given: false, comma: false }
+        let (zoned, empty, given, comma, instants) = (false, false, false, false, false);
+        Self { of, layout: None, digits: u16::MAX, zoned, empty, given, comma, instants }
     }
 }
 

@@ -62,6 +62,7 @@ impl Plan {
                     .reading_as(of, found)
                     .map_err(|why| Fault::malformed(format!("column `{}`: {why}", column.label)))?,
             };
+            column.reading.instants = of_table.is_some() && request.instants_as_dates;
         }
         let key = key_places(&request.key, &columns)?;
         Ok(Self { columns, key, beyond })

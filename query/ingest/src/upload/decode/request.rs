@@ -26,6 +26,10 @@ pub struct DecodeRequest {
     /// What happens to columns of the file that this table does not have.
     #[serde(default)]
     pub unknown: UnknownColumns,
+    /// Whether an instant fits a date column of this table, as the UTC day it is in. It does for a source's files: a partner's
+    /// clock dates its rows; a customer who asked for dates is told what is none.
+    #[serde(default)]
+    pub instants_as_dates: bool,
     /// Columns (SQL names or labels) that tell rows apart: never null, and no two rows with the same values.
     pub key: Vec<String>,
     /// Files of the table whose rows are replaced by key: file 1, 2, … of the task. Empty unless rows are replaced.

@@ -58,6 +58,7 @@ fn request(name: &str) -> DecodeRequest {
         on_bad_rows: OnBadRows::Fail,
         table: None,
         unknown: UnknownColumns::Refuse,
+        instants_as_dates: false,
         key: Vec::new(),
         existing: Vec::new(),
         caps: DecodeCaps::default(),
