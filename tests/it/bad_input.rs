@@ -8,9 +8,9 @@ use harness::Stack::Sqlite;
 use harness::{Answer, Customer, Upload};
 use rstest::rstest;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::shared::{app, customer};
+use crate::wire::{Wire, statuses};
 
 /// Uploads what must be refused: a 4xx with this code within the time limit; nothing stays; the next upload works.
 async fn refused(upload: Upload, status: u16, code: &str) -> Option<harness::Problem> {
@@ -238,58 +238,6 @@ async fn a_push_of_nothing_is_refused() {
     push("d", "[]").await.status(202);
 }
 
-/// Sends raw bytes and reads what comes until the server closes or two seconds pass.
-async fn raw(acme: &Customer, bytes: &[u8]) -> String {
-    let mut socket = tokio::net::TcpStream::connect(acme.url.trim_start_matches("http://")).await.unwrap();
-    socket.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(2), socket.read_to_end(&mut answer)).await;
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-#[rstest]
-#[case::both_lengths(
-    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
-)]
-#[case::two_lengths("Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")]
-#[case::no_number("Content-Length: five\r\n\r\nhello")]
-#[case::bad_chunk("Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n")]
-#[case::nul_in_a_header("X-A: a\0b\r\n\r\n")]
-#[tokio::test]
-async fn a_request_with_two_framings_or_none_is_refused(#[case] rest: &str) {
-    let Some(acme) = customer(Sqlite, "acme").await else { return };
-    let head = format!("POST /v1/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{rest}", acme.key);
-    let answer = raw(&acme, head.as_bytes()).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
-    assert_eq!(answer.matches("HTTP/1.1").count().min(2), usize::from(!answer.is_empty()), "{answer}");
-}
-
-#[rstest]
-#[case::no_host("GET /healthz HTTP/1.1\r\n\r\n", "400", "invalid-head")]
-#[case::two_hosts("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400", "invalid-head")]
-#[case::coding_of_a_coding(
-    "GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "400",
-    "invalid-head"
-)]
-#[case::two_codings(
-    "GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "400",
-    "invalid-head"
-)]
-#[case::a_head_of_34_kb(&format!("GET /healthz HTTP/1.1\r\nHost: a\r\nX-Big: {}\r\n\r\n", "x".repeat(34_000)), "431", "head-too-large")]
-#[tokio::test]
-async fn a_head_that_two_servers_could_read_differently_is_refused_and_the_connection_closed(
-    #[case] request: &str,
-    #[case] status: &str,
-    #[case] code: &str,
-) {
-    let Some(acme) = customer(Sqlite, "acme").await else { return };
-    let answer = raw(&acme, format!("{request}GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
-    assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(code), "{answer}");
-    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
-}
-
 #[rstest]
 #[case::an_endless_preamble("")]
 #[case::an_endless_part_header("--X\r\nContent-Disposition: form-data; name=\"a")]
@@ -319,34 +267,35 @@ async fn a_form_that_is_all_frame_and_no_content_is_refused_early(#[case] start:
     assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
 }
 
-#[tokio::test]
-async fn a_head_too_large_is_refused() {
-    let Some(acme) = customer(Sqlite, "acme").await else { return };
-    let head = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Big: {}\r\n\r\n", "x".repeat(100_000));
-    let answer = raw(&acme, head.as_bytes()).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+/// Sends a body that is cut, under a length that it has and one that it has not: `invalid-body`, and nothing is left.
+async fn cut_off(acme: &Customer, path: &str, kind: &str, body: &str) {
+    for length in [1_000_000, body.len()] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\nContent-Length: \
+             {length}\r\n\r\n{body}",
+            acme.key
+        );
+        let heard = Wire::to(&acme.url).await.send(&request).await.end().await.closed().await;
+        assert_eq!(statuses(&heard), ["400 Bad Request"], "{heard}");
+        assert!(heard.contains("\"code\":\"invalid-body\""), "{heard}");
+        assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
+    }
 }
 
 #[tokio::test]
-async fn an_upload_cut_off_in_the_middle_leaves_nothing() {
-    let Some(app) = app(Sqlite).await else { return };
-    let acme = app.customer("acme").await;
-    for length in [1_000_000, 10] {
-        let body = "--X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\ncut\r\n--X\r\nContent-Disposition: \
-                    form-data; name=\"file\"; filename=\"cut.csv\"\r\n\r\na,b\n1,2\n";
-        let head = format!(
-            "POST /v1/datasets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: \
-             multipart/form-data; boundary=X\r\nContent-Length: {length}\r\n\r\n{body}",
-            acme.key
-        );
-        let mut socket =
-            tokio::net::TcpStream::connect(acme.url.trim_start_matches("http://")).await.unwrap();
-        socket.write_all(head.as_bytes()).await.unwrap();
-        drop(socket);
-    }
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(acme.get("/v1/datasets").await.data(), json!([]));
+async fn an_upload_cut_off_in_the_middle_is_told_and_leaves_nothing() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    let body = "--X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\ncut\r\n--X\r\nContent-Disposition: \
+                form-data; name=\"file\"; filename=\"cut.csv\"\r\n\r\na,b\n1,2\n";
+    cut_off(&acme, "/v1/datasets", "multipart/form-data; boundary=X", body).await;
     acme.upload("next", "a\n1\n").await.created();
+}
+
+#[tokio::test]
+async fn a_statement_cut_off_in_the_middle_is_told_and_the_next_is_served() {
+    let Some(acme) = customer(Sqlite, "acme").await else { return };
+    cut_off(&acme, "/v1/sql", "application/json", "{\"sql\": \"SELECT 1").await;
+    assert_eq!(acme.sql("SELECT 1 AS n").await.data(), json!([{"n": 1}]));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod ledger;
 
+use std::io;
+
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use http::StatusCode;
 
 use ledger::{Ledger, TooMuchFrame};
 
+use crate::middleware::patience::TooSlow;
 use crate::problem::{Kind, Problem};
 use crate::state::App;
 
@@ -37,9 +40,10 @@ pub struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, MultipartError>> + 'a {
+    /// Errors: [`io::ErrorKind::TimedOut`] where the body stopped arriving.
+    pub fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + 'a {
         let Self { field, ledger } = self;
-        field.inspect_ok(move |chunk| ledger.credit(chunk))
+        field.inspect_ok(move |chunk| ledger.credit(chunk)).map_err(stopped)
     }
 }
 
@@ -104,6 +108,11 @@ pub fn cut(error: &MultipartError) -> Problem {
         return Problem::because(Kind::InvalidBody, TooMuchFrame.to_string());
     }
     super::json::broken(error, 0)
+}
+
+fn stopped(error: MultipartError) -> io::Error {
+    let slow = is_caused_by::<TooSlow>(&error);
+    io::Error::new(if slow { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, error)
 }
 
 fn is_caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -32,6 +32,8 @@ use crate::repeats;
 use crate::state::App;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
@@ -63,9 +65,12 @@ impl Front {
     pub async fn answer(
         self: Arc<Self>,
         peer: IpAddr,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
-        let trail = Arc::new(Trail::start(&request, self.origin(peer, request.headers())));
+        if !self.proxies.contains(&peer) {
+            request.headers_mut().remove(X_FORWARDED_PROTO); // only a configured proxy is believed
+        }
+        let trail = Arc::new(Trail::start(&request, origin(&self.proxies, peer, request.headers())));
         let origin = self.cors.allowed(request.headers());
         if let Err(problem) = framing::judge(&request) {
             let mut response = self.finish(&trail, origin, respond(problem));
@@ -82,15 +87,6 @@ impl Front {
         Ok(self.finish(&trail, origin, response))
     }
 
-    /// The address that counts: the peer's, or what a configured proxy says of its own peer.
-    fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        if !self.proxies.contains(&peer) {
-            return peer;
-        }
-        let forwarded = headers.get("x-forwarded-for").and_then(|v| v.to_str().ok());
-        forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
-    }
-
     async fn routed(&self, trail: &Arc<Trail>, request: Request<Incoming>) -> Response {
         if request.method() == Method::TRACE || request.method() == Method::CONNECT {
             return respond(Problem::new(Kind::MethodNotAllowed));
@@ -99,13 +95,7 @@ impl Front {
         let mut request = request.map(|body| patience::patient(body, self.patience.idle));
         request.extensions_mut().insert(Arc::clone(trail));
         let mut router = self.router.clone();
-        let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
-        match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => self.panicked(panic),
-            Err(_) => respond(Problem::because(Kind::Busy, "no answer in time")),
-        }
+        answered(router.call(request), limit, &self.meters.panics).await
     }
 
     fn limit(&self, request: &Request<Incoming>) -> Duration {
@@ -114,13 +104,6 @@ impl Front {
             Some(kind) if kind.starts_with(b"multipart/") => self.patience.upload,
             _ => self.patience.answer,
         }
-    }
-
-    fn panicked(&self, panic: Box<dyn Any + Send>) -> Response {
-        self.meters.panics.increment(1);
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        respond(Problem::internal(format!("panic: {}", text.unwrap_or_default())))
     }
 
     fn finish(&self, trail: &Arc<Trail>, origin: Option<HeaderValue>, response: Response) -> Response {
@@ -164,6 +147,37 @@ impl Front {
         let bytes = response.body().size_hint().exact();
         self.log.push(&Record { trail, at: Utc::now(), status, bytes, micros });
     }
+}
+
+/// The address that counts: the peer's, or what a configured proxy says of its own peer. Of several lines and hops the last
+/// is the proxy's own word; those before it are what its caller sent.
+fn origin(proxies: &[IpAddr], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if !proxies.contains(&peer) {
+        return peer;
+    }
+    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back().and_then(|line| line.to_str().ok());
+    forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
+}
+
+/// The answer of a handler, which may panic or take too long.
+async fn answered(
+    handler: impl Future<Output = Result<Response, Infallible>>,
+    limit: Duration,
+    panics: &metrics::Counter,
+) -> Response {
+    match tokio::time::timeout(limit, AssertUnwindSafe(handler).catch_unwind()).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(panic)) => panicked(panic, panics),
+        Err(_) => respond(Problem::because(Kind::Busy, "no answer in time")),
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>, panics: &metrics::Counter) -> Response {
+    panics.increment(1);
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+    respond(Problem::internal(format!("panic: {}", text.unwrap_or_default())))
 }
 
 fn rate_value(state: RateState) -> Option<HeaderValue> {
@@ -227,4 +241,68 @@ fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
 
 fn respond(problem: Problem) -> Response {
     axum::response::IntoResponse::into_response(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use axum::body::to_bytes;
+    use axum::routing::get;
+    use http::StatusCode;
+
+    use super::*;
+
+    async fn broken() -> &'static str {
+        panic!("the secret of the house")
+    }
+
+    #[tokio::test]
+    async fn a_panicking_handler_is_a_counted_500_without_its_words_and_the_next_one_answers() {
+        let counted = Arc::new(AtomicU64::new(0));
+        let panics = metrics::Counter::from_arc(Arc::clone(&counted));
+        let router: Router =
+            Router::new().route("/broken", get(broken)).route("/whole", get(|| async { "whole" }));
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            answered(router.clone().call(request), Duration::from_secs(10), &panics).await
+        };
+        let mut response = ask("/broken").await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(counted.load(Ordering::Relaxed), 1);
+        let problem = response.extensions_mut().remove::<Problem>().unwrap();
+        assert_eq!(problem.cause().map(chain).unwrap(), "panic: the secret of the house");
+        let body = to_bytes(problem.render("id").into_body(), usize::MAX).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
+        assert_eq!(ask("/whole").await.status(), StatusCode::OK);
+        assert_eq!(counted.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_handler_whose_time_is_over_is_a_503() {
+        let panics = metrics::Counter::noop();
+        let response = answered(std::future::pending(), Duration::from_millis(10), &panics).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.extensions().get::<Problem>().unwrap().kind, Kind::Busy);
+    }
+
+    #[test]
+    fn only_a_configured_proxy_is_believed_and_only_its_own_word() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (proxy, other) = (ip("10.0.0.1"), ip("10.0.0.2"));
+        let told = |peer: IpAddr, lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for &line in lines {
+                headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
+            }
+            origin(&[proxy], peer, &headers)
+        };
+        assert_eq!(told(other, &["192.0.2.1"]), other);
+        assert_eq!(told(proxy, &["192.0.2.1"]), ip("192.0.2.1"));
+        assert_eq!(told(proxy, &["192.0.2.1, 192.0.2.2"]), ip("192.0.2.2"));
+        assert_eq!(told(proxy, &["192.0.2.1", "192.0.2.2,192.0.2.3"]), ip("192.0.2.3"));
+        assert_eq!(told(proxy, &[]), proxy);
+        assert_eq!(told(proxy, &["192.0.2.1, unknown"]), proxy);
+    }
 }

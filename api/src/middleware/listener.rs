@@ -1,8 +1,8 @@
 //! Accepts connections and speaks HTTP/1.1 on them: one framing, a head of at most 32 KB and 100 fields, a time limit
 //! for the head, a cap on connections, TCP_NODELAY, and a shutdown that lets running requests end.
 //!
-//! What the HTTP library answers by itself (a head that is no HTTP, too large or too late) has a bare status and no
-//! problem body, and the connection is closed.
+//! What the HTTP library answers by itself (a head that is no HTTP or too large) has a bare status and no problem body,
+//! and the connection is closed; a head too late has no answer at all.
 
 use std::io;
 use std::net::SocketAddr;
@@ -115,7 +115,8 @@ async fn connection(
     let _ = stream.set_nodelay(true); // a peer that is gone already is found out by the first read
     front.meters.connections.increment(1.0);
     let meters = Arc::clone(&front);
-    let service = service_fn(move |request| Arc::clone(&front).answer(peer.ip(), request));
+    let peer = peer.ip().to_canonical(); // A listener for IPv6 tells IPv4 addresses in its own form.
+    let service = service_fn(move |request| Arc::clone(&front).answer(peer, request));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)

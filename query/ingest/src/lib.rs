@@ -20,5 +20,7 @@ pub mod publish;
 pub mod recovery;
 pub mod schedules;
 pub mod sources;
+#[cfg(test)]
+mod testing;
 pub mod upload;
 mod words;

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::Utc;
-use futures::TryStreamExt;
 use http::{HeaderMap, StatusCode};
 use identity::Name;
 use ingest::upload::{DecimalMark, Digest, Format, NewUpload, OnBadRows, Staged, UploadMode, Uploaded};
@@ -163,7 +162,7 @@ async fn read(
             }
             Part::File { .. } if fields.staged.is_some() => return Err(wrong("one upload has one file")),
             Part::File { file_name, content, .. } => {
-                let bytes = content.into_stream().map_err(std::io::Error::other);
+                let bytes = content.into_stream();
                 let stored = app.uploads.stage(&caller.principal, file_name, digest, bytes, Utc::now()).await;
                 fields.staged = Some(stored.map_err(Problem::from)?);
             }

@@ -2,7 +2,6 @@
 //! hours and both changes of the clock included.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::testing::{TestLake, at, lake, query};
 use super::weather::Grain;
+use crate::testing::shared_data;
 
 const REGIONS: &str = "region_id,name,country,lon,lat,population\n\
     us-ewr,Newark,US,-74.1687,40.6925,1\nus-jfk,Kennedy,US,-73.7789,40.6398,1\nus-lga,La Guardia,US,-73.8726,40.7772,1\n";
@@ -138,11 +138,7 @@ async fn compare(text: &[u8], from: &str, to: &str) {
 
 #[tokio::test]
 async fn a_year_of_three_airports_equals_the_computation_by_hand() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/nyc-weather-hourly.csv");
-    let Ok(text) = std::fs::read(&file) else {
-        eprintln!("skipped: {} is not here", file.display());
-        return;
-    };
+    let Some(text) = shared_data("nyc-weather-hourly.csv") else { return };
     compare(&text, "2013-01-01", "2013-12-31").await;
 }
 

@@ -18,6 +18,8 @@ pub enum Error {
     TooLarge { limit_bytes: u64 },
     #[error("the body ended before it was complete")]
     Interrupted,
+    #[error("the body stopped arriving")]
+    Stalled,
     #[error("the digest of the received bytes is not the one announced")]
     DigestMismatch,
     #[error("there is no room left to store this")]
@@ -52,6 +54,7 @@ impl Error {
             Self::Refused { code, .. } => code,
             Self::TooLarge { .. } => "payload-too-large",
             Self::Interrupted | Self::DigestMismatch => "invalid-body",
+            Self::Stalled => "request-timeout",
             Self::StorageFull => "storage-full",
             Self::QuotaExceeded { .. } => "rate-limited",
             Self::Busy { .. } => "busy",

@@ -42,8 +42,8 @@ const NAME_CHARS: usize = 128;
 
 impl Uploads {
     /// Stores a body as it comes. Nothing of it is visible to anybody, and a failure or a caller who leaves removes it.
-    /// Errors: [`Error::TooLarge`], [`Error::Interrupted`], [`Error::DigestMismatch`], [`Error::StorageFull`], [`Error::QuotaExceeded`],
-    /// [`Error::Lake`].
+    /// Errors: [`Error::TooLarge`], [`Error::Interrupted`], [`Error::Stalled`] (`content` ended with [`io::ErrorKind::TimedOut`]),
+    /// [`Error::DigestMismatch`], [`Error::StorageFull`], [`Error::QuotaExceeded`], [`Error::Lake`].
     pub async fn stage<S>(
         &self,
         principal: &Principal,
@@ -152,7 +152,7 @@ where
 {
     let mut received = 0;
     content.map(move |piece| {
-        let piece = piece.inspect_err(|_| *fault.lock() = Some(Error::Interrupted))?;
+        let piece = piece.inspect_err(|error| *fault.lock() = Some(broken(error)))?;
         received += piece.len() as u64;
         failpoint("upload.half-body");
         if received > limit_bytes {
@@ -161,6 +161,13 @@ where
         }
         Ok(piece)
     })
+}
+
+fn broken(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Error::Stalled,
+        _ => Error::Interrupted,
+    }
 }
 
 #[cfg(test)]
@@ -176,9 +183,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_over_the_limit_and_a_cut_one_are_told_apart() {
-        let pieces = |broken: bool| {
-            let end = broken.then(|| Err(io::Error::other("reset")));
+    async fn a_body_over_the_limit_a_cut_and_a_stalled_one_are_told_apart() {
+        let pieces = |broken: Option<io::ErrorKind>| {
+            let end = broken.map(|kind| Err(io::Error::from(kind)));
             futures::stream::iter(
                 [Ok(Bytes::from_static(b"12345")), Ok(Bytes::from_static(b"67890"))].into_iter().chain(end),
             )
@@ -188,8 +195,11 @@ mod tests {
             let all: Vec<_> = counted(pieces(broken), limit, Arc::clone(&fault)).collect().await;
             (all.len(), fault.lock().take())
         };
-        assert!(matches!(run(10, false).await, (2, None)));
-        assert!(matches!(run(9, false).await, (2, Some(Error::TooLarge { limit_bytes: 9 }))));
-        assert!(matches!(run(10, true).await, (3, Some(Error::Interrupted))));
+        assert!(matches!(run(10, None).await, (2, None)));
+        assert!(matches!(run(9, None).await, (2, Some(Error::TooLarge { limit_bytes: 9 }))));
+        let cut = Some(io::ErrorKind::ConnectionReset);
+        assert!(matches!(run(10, cut).await, (3, Some(Error::Interrupted))));
+        let stalled = Some(io::ErrorKind::TimedOut);
+        assert!(matches!(run(10, stalled).await, (3, Some(Error::Stalled))));
     }
 }

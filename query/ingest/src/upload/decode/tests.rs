@@ -16,6 +16,7 @@ use worker::{FileClient, Files, Limits, Refusal, Task};
 
 use super::decode;
 use super::request::{DecodeCaps, DecodeRequest, Decoded, TableColumn, UnknownColumns};
+use crate::testing::shared_data;
 use crate::upload::{Format, OnBadRows};
 
 mod decimals;
@@ -457,11 +458,7 @@ async fn keys_stand_once_and_are_never_null() {
 
 #[tokio::test]
 async fn real_files_are_read_as_they_are() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let read = |name: &str| std::fs::read(folder.join(name)).ok();
-    let Some(weather) = read("nyc-weather-hourly.csv") else {
-        return eprintln!("skipped: no ../shared/data");
-    };
+    let Some(weather) = shared_data("nyc-weather-hourly.csv") else { return };
     let done = file("nyc-weather-hourly.csv", weather).await.unwrap();
     assert_eq!(done.decoded.rows, 26_115);
     let type_of = |done: &Done, name: &str| {
@@ -475,10 +472,11 @@ async fn real_files_are_read_as_they_are() {
     assert_eq!(type_of(&done, "temp"), "double");
     assert_eq!(type_of(&done, "year"), "bigint");
     assert_eq!(type_of(&done, "time_hour"), "timestamp");
-    let seattle = file("seattle-weather.csv", read("seattle-weather.csv").unwrap()).await.unwrap();
+    let seattle = file("seattle-weather.csv", shared_data("seattle-weather.csv").unwrap()).await.unwrap();
     assert_eq!((seattle.decoded.rows, type_of(&seattle, "date").as_str()), (1_461, "date"));
-    let iowa = file("iowa-electricity.csv", read("iowa-electricity.csv").unwrap()).await.unwrap();
+    let iowa = file("iowa-electricity.csv", shared_data("iowa-electricity.csv").unwrap()).await.unwrap();
     assert_eq!((iowa.decoded.rows, iowa.types()), (51, vec!["date".into(), "text".into(), "bigint".into()]));
-    let capitals = file("us-state-capitals.json", read("us-state-capitals.json").unwrap()).await.unwrap();
+    let capitals =
+        file("us-state-capitals.json", shared_data("us-state-capitals.json").unwrap()).await.unwrap();
     assert_eq!((capitals.decoded.rows, capitals.names()), (50, vec!["lon", "lat", "state", "city"]));
 }
