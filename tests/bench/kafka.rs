@@ -8,6 +8,7 @@ use harness::{Kafka, Sender};
 use serde_json::Value;
 
 use crate::Failure;
+use crate::dashboard::Dashboard;
 use crate::lake::Lake;
 use crate::sales::Random;
 use crate::server::Server;
@@ -20,6 +21,8 @@ const YEARS: usize = 1;
 const GOAL: f64 = 20_000.0;
 /// Regions that are looked at; no other event speaks of them.
 const WATCHED: usize = 40;
+/// Of so many other regions one has no event.
+const QUIET: usize = 5;
 /// Between two looks at one of them.
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two portions of the stream.
@@ -36,14 +39,15 @@ pub async fn through_a_topic(sizes: &Sizes) -> Result<Vec<Figure>, Failure> {
     let sender = Arc::new(kafka.sender(TOPIC)?);
     let (regions, mut stream) = (regions(&lake).await?, Stream::default());
     let (watched, others) = regions.split_at(WATCHED.min(regions.len() / 2));
+    let (quiet, others) = others.split_at(others.len() / QUIET);
     let server = lake.serve_with(&source(&kafka)).await?;
     let lines = stream.lines(sizes.stream_events, others);
     let ours = backlog(&server, &sender, lines, sizes.stream_events as u64).await?;
     let (counted, seconds) = kafka.count(TOPIC)?;
     let backlog = rate(sizes.stream_events, ours, counted as f64 / seconds);
-    let steady = steady(&server, &sender, stream, (watched, others), sizes).await?;
+    let [latency, known] = steady(&server, &sender, stream, (watched, others, quiet), sizes).await?;
     server.stop().await?;
-    Ok(vec![backlog, steady])
+    Ok(vec![backlog, latency, known])
 }
 
 async fn regions(lake: &Lake) -> Result<Vec<String>, Failure> {
@@ -120,14 +124,15 @@ async fn landed(server: &Server) -> Result<u64, Failure> {
     Ok(found.unwrap_or(0.0) as u64)
 }
 
-/// Sends at the rate that is asked for, and meanwhile looks when events of watched regions are in their summaries.
+/// Sends at the rate that is asked for, and meanwhile looks when events of watched regions are in their summaries;
+/// beside that a dashboard polls the others.
 async fn steady(
     server: &Server,
     sender: &Arc<Sender>,
     mut stream: Stream,
-    (watched, others): (&[String], &[String]),
+    (watched, others, quiet): (&[String], &[String], &[String]),
     sizes: &Sizes,
-) -> Result<Figure, Failure> {
+) -> Result<[Figure; 2], Failure> {
     let until = Instant::now() + sizes.stream_time;
     let watch = |region: &String| {
         let (http, sender, region) = (server.http.clone(), Arc::clone(sender), region.clone());
@@ -135,6 +140,7 @@ async fn steady(
         tokio::spawn(watch(http, (url, key), sender, region, until))
     };
     let watchers: Vec<_> = watched.iter().map(watch).collect();
+    let dashboard = Dashboard::start(server, (others, quiet), until);
     let (began, first) = (Instant::now(), stream.sent);
     let mut tick = tokio::time::interval(TICK);
     while Instant::now() < until {
@@ -150,11 +156,12 @@ async fn steady(
     for watcher in watchers {
         waits.extend(watcher.await?.map_err(|error| -> Failure { error })?);
     }
+    let known = dashboard.ended().await?.figure(others.len() + quiet.len(), rate);
     waits.sort_unstable();
     let at = |share: f64| waits.get((waits.len() as f64 * share) as usize).copied().unwrap_or_default();
     eprintln!("{} events watched, p50 {:.0} ms", waits.len(), millis(at(0.5)));
     let what = format!("event to summary at {rate:.0} events/s, p99");
-    Ok(Figure::times(&what, millis(at(0.99)), ("limit", 5_000.0), 1.0))
+    Ok([Figure::times(&what, millis(at(0.99)), ("limit", 5_000.0), 1.0), known])
 }
 
 type Waits = Result<Vec<Duration>, Box<dyn std::error::Error + Send + Sync>>;

@@ -11,6 +11,7 @@
 mod bare;
 mod bombs;
 mod cached;
+mod dashboard;
 mod duckdb;
 mod kafka;
 mod lake;

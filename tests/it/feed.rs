@@ -59,7 +59,12 @@ impl Feed {
 
     /// A server of its own with this lake, whose born region has come to life.
     pub async fn server(&self, stack: Stack) -> Option<TestApp> {
-        let own = Options { lake_file: Some(self.lake_file.clone()), sources: true, ..options(stack) };
+        self.server_with(options(stack)).await
+    }
+
+    /// The same, with options of its own.
+    pub async fn server_with(&self, own: Options) -> Option<TestApp> {
+        let own = Options { lake_file: Some(self.lake_file.clone()), sources: true, ..own };
         let app = TestApp::start(own).await?;
         let (region, lat, lon) = BORN;
         let event = json!({"event_id": "born", "event_time": self.at, "region_id": region, "price": 1.0,
@@ -185,9 +190,65 @@ impl Feed {
         }
     }
 
+    /// The tables after all rounds of a run that nobody disturbed.
+    pub async fn undisturbed(&self, stack: Stack) -> Option<Contents> {
+        let app = self.server(stack).await?;
+        for round in 0..self.rounds() {
+            self.files(&app.folder, round);
+            self.events(&app.operator, round).await;
+            self.ends_well(&app, round);
+        }
+        let acme = app.customer("acme").await;
+        let mut contents = self.contents(&acme).await;
+        // Until two looks, some beats of the sources apart, show the same.
+        loop {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let later = self.contents(&acme).await;
+            let Some(_) = later.difference(&contents) else { break };
+            contents = later;
+        }
+        self.every_input_is_in(&contents);
+        Some(contents)
+    }
+
+    /// The comparison would prove nothing over empty tables.
+    fn every_input_is_in(&self, contents: &Contents) {
+        let (rounds, regions) = (self.rounds(), 3);
+        assert_eq!(contents.count("market.events"), rounds * 20 + 1);
+        assert_eq!(contents.count("source_a.activity"), rounds * regions);
+        assert_eq!(contents.count("source_b.profile"), rounds.div_ceil(5) * regions);
+        assert_eq!(contents.count("market.history"), (rounds + 1) / 3 * regions);
+        assert_eq!(contents.count("geo.regions"), regions + 2);
+        let tables =
+            ["weather.hourly", "weather.daily", "weather.forecast_daily", "market.daily", "geo.facts"];
+        tables.iter().for_each(|table| assert!(contents.count(table) > 10, "{table}"));
+    }
+
+    /// Sees a round's backfill through.
+    pub fn ends_well(&self, app: &TestApp, round: usize) {
+        for _ in 0..20 {
+            if self.backfill(app, round).wait().unwrap().success() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        panic!("the backfill of round {round} does not end:\n{}", spoken(app));
+    }
+
     fn random(&self, round: usize, what: u64) -> Random {
         Random::new(self.seed ^ (round as u64 + 1).wrapping_mul(104_729) ^ (what << 32))
     }
+}
+
+/// Each issue of a forecast is there for all regions and once.
+pub async fn forecasts_are_there_once(acme: &Customer) {
+    let sql = "SELECT issued_at FROM (
+                 SELECT issued_at, region_id, count(*) - count(DISTINCT valid_at) AS doubled
+                 FROM weather.forecast GROUP BY issued_at, region_id) AS issues
+               GROUP BY issued_at HAVING count(*) < 3 OR max(doubled) > 0";
+    assert_eq!(acme.sql(sql).await.data(), json!([]));
+    let issues = acme.sql("SELECT count(DISTINCT issued_at) AS n FROM weather.forecast").await.data();
+    assert!(issues[0]["n"].as_u64().unwrap() > 2, "{issues}");
 }
 
 const MEASURES: [&str; 4] = ["air_temperature", "precipitation_amount", "wind_speed", "relative_humidity"];

@@ -1,6 +1,6 @@
 //! The four cases that Lakefront exists for, walked over HTTP on every stack.
 
-use harness::Stack::{self, Postgres, Sqlite};
+use harness::Stack::{self, Memory, Postgres, Sqlite};
 use harness::{TestApp, project_root};
 use rstest::rstest;
 use serde_json::json;
@@ -36,7 +36,7 @@ pub fn source_files(app: &TestApp) {
 
 #[rstest]
 #[tokio::test]
-async fn the_four_cases_are_walked_over_http(#[values(Sqlite, Postgres)] stack: Stack) {
+async fn the_four_cases_are_walked_over_http(#[values(Sqlite, Postgres, Memory)] stack: Stack) {
     let stations = nyc::stations(&project_root().join("tests/data/nyc-hours.csv"));
     let Some((app, _stub)) = nyc::start(stack, stations, "2013-03-01", "2013-03-20").await else { return };
     source_files(&app);

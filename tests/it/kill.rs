@@ -1,6 +1,5 @@
 //! Kill -9 at any moment: what was acknowledged is there and whole, what was not is absent or whole, nothing grows.
 
-use std::path::Path;
 use std::time::Duration;
 
 use harness::Stack::Sqlite;
@@ -9,9 +8,24 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::lakes::{lake, without_weather};
+use crate::orphans::nothing_is_left;
 use crate::shared::options;
 
 const ROWS: usize = 20_000;
+
+/// Starts the server again, now to die at that point.
+pub async fn armed(app: &mut TestApp, point: &str) {
+    app.kill();
+    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
+    app.resume().await;
+}
+
+/// Waits until it has died there, and starts it again.
+pub async fn back(app: &mut TestApp, point: &str) {
+    assert!(app.ended(Duration::from_secs(30)).await, "the failpoint {point} was not reached");
+    app.set_env(Vec::new());
+    app.resume().await;
+}
 
 fn csv() -> String {
     (0..ROWS).fold(String::from("n,word\n"), |csv, n| csv + &format!("{n},word {n}\n"))
@@ -59,13 +73,9 @@ async fn an_upload_killed_at_a_named_point_is_whole_or_absent_and_a_retry_makes_
     let Some(mut app) = TestApp::start(options(Sqlite)).await else { return };
     let acme = app.customer("acme").await;
     let csv = csv();
-    app.kill();
-    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
-    app.resume().await;
+    armed(&mut app, point).await;
     let acknowledged = try_upload(&acme, &csv).await;
-    assert!(app.ended(Duration::from_secs(10)).await, "the failpoint {point} was not reached");
-    app.set_env(Vec::new());
-    app.resume().await;
+    back(&mut app, point).await;
     whole_or_absent(&acme, "killed", acknowledged).await;
     let retried = try_upload(&acme, &csv).await;
     assert!(retried, "the retry with the same key was not acknowledged");
@@ -90,15 +100,11 @@ async fn a_run_of_an_analysis_killed_at_a_named_point_ends_once_after_the_restar
     acme.finished(first.as_str().unwrap().trim_start_matches("/v1/jobs/")).await;
     let more = Upload::new("numbers", "n\n4\n").field("mode", "append");
     assert!(acme.upload_form(more).await.status.is_success());
-    app.kill();
-    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
-    app.resume().await;
+    armed(&mut app, point).await;
     let run =
         acme.request(reqwest::Method::POST, "/v1/analyses/total/runs").header("prefer", "respond-async");
     let _ = run.json(&json!({})).send().await;
-    assert!(app.ended(Duration::from_secs(20)).await, "the failpoint {point} was not reached");
-    app.set_env(Vec::new());
-    app.resume().await;
+    back(&mut app, point).await;
     let jobs = acme.get("/v1/jobs").await.data();
     for job in jobs.as_array().unwrap() {
         let ended = acme.finished(job["id"].as_str().unwrap()).await;
@@ -124,18 +130,14 @@ async fn events_of_a_batch_killed_at_a_named_point_count_once(#[case] point: &st
     let own = Options { lake_file: Some(folder), sources: true, ..options(Sqlite) };
     let Some(mut app) = TestApp::start(own).await else { return };
     let acme = app.customer("acme").await;
-    app.kill();
-    app.set_env(vec![("LAKEFRONT_FAILPOINTS".into(), point.into())]);
-    app.resume().await;
+    armed(&mut app, point).await;
     let now = chrono::Utc::now().to_rfc3339();
     let event =
         |n: u32| json!({"event_id": format!("e{n}"), "event_time": now, "region_id": "us-jfk", "price": n});
     let events = json!([event(1), event(2), event(3)]);
     let push = app.operator.request(reqwest::Method::POST, "/v1/events/d").json(&events);
     let acknowledged = push.send().await.is_ok_and(|answer| answer.status().as_u16() == 202);
-    assert!(app.ended(Duration::from_secs(20)).await, "the failpoint {point} was not reached");
-    app.set_env(Vec::new());
-    app.resume().await;
+    back(&mut app, point).await;
     if !acknowledged {
         app.operator.post("/v1/events/d", events).await.status(202);
     }
@@ -154,21 +156,6 @@ async fn settled(acme: &Customer) -> Value {
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     market().await
-}
-
-/// Files under the objects' folder, by path.
-fn stored(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_path_buf()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => open.push(entry.path()),
-                _ => found.push(entry.path().display().to_string()),
-            }
-        }
-    }
-    found
 }
 
 /// The regular share of the long run: kills at random moments of uploads, appends and materialisations.
@@ -192,9 +179,7 @@ async fn fifty_kills_at_random_moments_lose_nothing_acknowledged() {
         check_ledger(&acme, &acknowledged, sent).await;
     }
     assert!(acknowledged.len() > 25, "only {} writes were acknowledged", acknowledged.len());
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let uploads = stored(&app.folder.join("objects")).into_iter().filter(|p| p.contains("/uploads/")).count();
-    assert_eq!(uploads, 0, "raw uploads were left behind");
+    nothing_is_left(&app.folder.join("objects")).await;
 }
 
 /// Appends 1, 2, 3 … as rows of their own and stores the sum now and then, until the server is gone.

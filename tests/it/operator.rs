@@ -1,17 +1,15 @@
 //! What those who run a server meet: folders and addresses that are taken, configurations that are refused, verbs beside
 //! a server, and what is told to monitors and browsers.
 
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::Stack::Sqlite;
 use harness::{Options, TestApp};
 use serde_json::Value;
 
-use crate::shared::{app, customer, options};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_lakefront");
+use crate::demo::Demo;
+use crate::shared::{PROGRAM, app, customer, options};
 
 fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -33,57 +31,10 @@ fn told(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A demo of three regions and one year; its process ends with the value.
-struct Demo {
-    folder: tempfile::TempDir,
-    child: Child,
-}
-
-impl Demo {
-    fn command(folder: &Path, listen: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.args(["demo", "--regions", "3", "--years", "1", "--listen", listen, "--data"]).arg(folder);
-        command
-    }
-
-    /// Starts it and waits for its keys.
-    async fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("lakefront-demo-").tempdir().unwrap();
-        let log = std::fs::File::create(folder.path().join("demo.log")).unwrap();
-        let mut command = Self::command(folder.path(), "localhost:0");
-        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut demo = Self { folder, child };
-        let since = Instant::now();
-        while !demo.path("demo.json").exists() {
-            let ended = demo.child.try_wait().unwrap();
-            let log = || std::fs::read_to_string(demo.folder.path().join("demo.log")).unwrap();
-            assert!(ended.is_none() && since.elapsed() < Duration::from_secs(120), "{ended:?} {}", log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        demo
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn verb(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(PROGRAM);
-        command.args(arguments).arg("--config").arg(self.path("lakefront.toml")).output().unwrap()
-    }
-
-    fn regions(&self) -> i64 {
-        let status = told(&self.verb(&["status"]));
-        let tables = status["tables"].as_array().unwrap();
-        tables.iter().find(|table| table["table"] == "geo.regions").unwrap()["rows"].as_i64().unwrap()
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn regions(demo: &Demo) -> i64 {
+    let status = told(&demo.verb(&["status"]));
+    let tables = status["tables"].as_array().unwrap();
+    tables.iter().find(|table| table["table"] == "geo.regions").unwrap()["rows"].as_i64().unwrap()
 }
 
 #[tokio::test]
@@ -98,12 +49,12 @@ async fn a_demos_folder_has_one_server_and_verbs_leave_its_regions_as_they_are()
         errors(&second)
     );
     assert_eq!(std::fs::read(demo.path("demo.json")).unwrap(), keys);
-    assert_eq!(demo.regions(), 3);
+    assert_eq!(regions(&demo), 3);
     assert_eq!(told(&demo.verb(&["run", "geo.regions"]))["models"][0], "geo.regions");
     let days = ["--from", "2026-01-01", "--to", "2026-01-02"];
     told(&demo.verb(&[&["backfill", "c"], &days[..]].concat()));
     told(&demo.verb(&["rebuild"]));
-    assert_eq!(demo.regions(), 3);
+    assert_eq!(regions(&demo), 3);
     let other = Command::new(PROGRAM)
         .args(["rebuild"])
         .env("LAKEFRONT__DATABASE__URL", format!("sqlite://{}", demo.path("catalog.db").display()))
@@ -114,7 +65,7 @@ async fn a_demos_folder_has_one_server_and_verbs_leave_its_regions_as_they_are()
         .unwrap();
     assert_eq!(other.status.code(), Some(1));
     assert!(errors(&other).contains("was made as `weather-market-demo`"), "{}", errors(&other));
-    assert_eq!(demo.regions(), 3);
+    assert_eq!(regions(&demo), 3);
 }
 
 #[tokio::test]

@@ -7,9 +7,12 @@ static SQLITE: OnceCell<Option<TestApp>> = OnceCell::const_new();
 static POSTGRES: OnceCell<Option<TestApp>> = OnceCell::const_new();
 static MEMORY: OnceCell<Option<TestApp>> = OnceCell::const_new();
 
+/// The built binary.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lakefront");
+
 /// How a test starts a server of its own.
 pub fn options(stack: Stack) -> Options {
-    Options::new(env!("CARGO_BIN_EXE_lakefront"), stack)
+    Options::new(PROGRAM, stack)
 }
 
 /// The shared server of that stack; `None`, and said, where its database is not to be had.

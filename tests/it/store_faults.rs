@@ -19,10 +19,16 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const RECOVERY: Duration = Duration::from_secs(5);
 const ROWS: usize = 50;
 
-/// A lake in a bucket, behind the proxy.
-async fn server(seed: u64) -> Option<(S3, FaultProxy, TestApp)> {
+/// An object store, and the proxy before it.
+pub async fn store(seed: u64) -> Option<(S3, FaultProxy)> {
     let store = S3::start().await?;
     let proxy = FaultProxy::start(&store.url(), seed).unwrap();
+    Some((store, proxy))
+}
+
+/// A lake in a bucket, behind the proxy.
+pub async fn server(seed: u64) -> Option<(S3, FaultProxy, TestApp)> {
+    let (store, proxy) = store(seed).await?;
     let folder = lake([("us-jfk", "JFK", 40.6398, -73.7789)], without_weather);
     let (storage, lake_file) = (Some(S3::storage_at(&proxy.url)), Some(folder));
     let own = Options { storage, lake_file, sources: true, ..options(Stack::Sqlite) };

@@ -14,7 +14,7 @@ use crate::sources_files::write;
 const JFK: [(&str, &str, f64, f64); 1] = [("us-jfk", "JFK", 40.6398, -73.7789)];
 
 /// The live files of a table by its Delta log, with their statistics. Read from the first entry on: no checkpoint is trusted.
-fn live(table: &Path) -> BTreeMap<String, Value> {
+pub fn live(table: &Path) -> BTreeMap<String, Value> {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(table.join("_delta_log")).unwrap().flatten().map(|entry| entry.path()).collect();
     entries.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -46,18 +46,18 @@ fn by_month(files: &BTreeMap<String, Value>, column: &str) -> BTreeMap<String, u
     months
 }
 
-fn told(output: &std::process::Output) -> Value {
+pub fn told(output: &std::process::Output) -> Value {
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Until files that were just written may be taken.
-async fn settled() {
+pub async fn settled() {
     tokio::time::sleep(std::time::Duration::from_millis(700)).await;
 }
 
 /// A server that asks no source by itself.
-async fn server() -> Option<TestApp> {
+pub async fn server() -> Option<TestApp> {
     TestApp::start(Options { lake_file: Some(lake(JFK, without_weather)), ..options(Sqlite) }).await
 }
 

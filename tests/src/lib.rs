@@ -19,6 +19,7 @@ mod hook_stub;
 mod kafka;
 mod poll_stub;
 mod postgres;
+pub mod process;
 mod python;
 mod random;
 mod reaper;

@@ -238,8 +238,13 @@ impl Arrivals {
     ) -> Result<Ran, SourceError> {
         let mut ran = Ran { source: name.to_string(), ..Ran::default() };
         loop {
-            let landed = self.land_some(&entry.source, now).await?;
-            self.settle(name, &landed, now, &mut ran).await?;
+            let (landed, failure) = self.land_some(&entry.source, now).await;
+            if failure.is_none() || !landed.is_empty() {
+                self.settle(name, &landed, now, &mut ran).await?;
+            }
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
             if landed.len() < BATCHES {
                 return Ok(ran);
             }
@@ -249,21 +254,28 @@ impl Arrivals {
         }
     }
 
+    /// What landed, and the error that ended it.
     async fn land_some(
         &self,
         source: &Arc<dyn Source>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Landed>, SourceError> {
+    ) -> (Vec<Landed>, Option<SourceError>) {
         let (intake, source) = (self.0.intake.clone(), Arc::clone(source));
         let work = self.0.heavy.spawn(async move {
             let mut landed = Vec::new();
             while landed.len() < BATCHES {
-                let Some(one) = intake.land(source.as_ref(), now).await? else { break };
-                landed.push(one);
+                match intake.land(source.as_ref(), now).await {
+                    Ok(Some(one)) => landed.push(one),
+                    Ok(None) => break,
+                    Err(error) => return (landed, Some(error)),
+                }
             }
-            Ok(landed)
+            (landed, None)
         });
-        work.await.map_err(|e| SourceError::refused(format!("the source's task ended: {e}")))?
+        work.await.unwrap_or_else(|e| {
+            let refused = SourceError::refused(format!("the source's task ended: {e}"));
+            (Vec::new(), Some(refused))
+        })
     }
 
     /// Counts what landed, and runs the models for all of it at once.
