@@ -105,6 +105,9 @@ pub struct BackfillArgs {
     /// Last day
     #[arg(long, value_name = "DATE")]
     pub to: NaiveDate,
+    /// Asks for all of these days, also for those that are there
+    #[arg(long)]
+    pub again: bool,
     #[command(flatten)]
     pub config: ConfigArgs,
 }

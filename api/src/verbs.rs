@@ -58,7 +58,9 @@ fn start(verb: Verb) -> anyhow::Result<()> {
         Verb::Migrate(args) => serve::migrate(&read(&args)?),
         Verb::Check(args) => serve::check(&read(&args)?),
         Verb::Run(args) => arrive::run(&read(&args.config)?, &args.name, args.r#for, args.idempotency_key),
-        Verb::Backfill(args) => arrive::backfill(&read(&args.config)?, &args.source, (args.from, args.to)),
+        Verb::Backfill(args) => {
+            arrive::backfill(&read(&args.config)?, &args.source, (args.from, args.to), args.again)
+        }
         Verb::Rebuild(args) => arrive::rebuild(&read(&args.config)?, args.from.is_some()),
         Verb::Status(args) => status::run(&read(&args)?),
         Verb::Customer(verb) => customer::run(verb),

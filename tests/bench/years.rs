@@ -117,7 +117,8 @@ async fn model(lake: &Lake, server: &Server) -> Result<Vec<Figure>, Failure> {
 
 /// A day asked for again: its hours and days replaced, and what rests on them, against every model from the beginning.
 async fn one_day(lake: &Lake, server: &Server, day: NaiveDate) -> Result<Figure, Failure> {
-    let ours = days(lake, server, (day, day)).await?;
+    let text = day.to_string();
+    let ours = verb(lake, server, &["backfill", "c", "--from", &text, "--to", &text, "--again"]).await?;
     let theirs = verb(lake, server, &["rebuild"]).await?;
     let what = "a single day of all regions: asked for, landed, every model behind it";
     Ok(Figure::times(what, ours * 1000.0, ("rebuild of every model", theirs * 1000.0), 1.0))

@@ -112,3 +112,30 @@ async fn an_operator_sees_a_backfill_and_ends_it_and_nobody_else_does() {
     assert_eq!(app.operator.get(&path).await.data()["status"], "cancelled");
     assert!(stub.count() < CALLS, "{} calls", stub.count());
 }
+
+/// What was asked since the last look, hours alone: first and last day.
+fn hours_since(stub: &WeatherStub, seen: &mut usize) -> Vec<String> {
+    let asked = stub.asked();
+    let new = asked[*seen..].iter().filter(|query| query.contains("hourly="));
+    let day = |query: &str, key: &str| query.split(key).nth(1).unwrap()[..10].to_owned();
+    let mut days: Vec<String> =
+        new.map(|query| format!("{} {}", day(query, "start_date="), day(query, "end_date="))).collect();
+    *seen = asked.len();
+    days.sort();
+    days
+}
+
+#[tokio::test]
+async fn a_range_that_overlaps_asks_for_the_rest_alone_unless_all_is_wanted_again() {
+    let Some((app, stub, _)) = server(Duration::ZERO, &[]).await else { return };
+    let mut seen = 0;
+    let mut ask = |from: &str, to: &str, more: &[&str]| {
+        let done = app.verb(&[&["backfill", "c", "--from", from, "--to", to], more].concat());
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        hours_since(&stub, &mut seen)
+    };
+    assert_eq!(ask("2013-03-05", "2013-03-10", &[]), ["2013-03-05 2013-03-10"]);
+    assert_eq!(ask("2013-03-01", "2013-03-12", &[]), ["2013-03-01 2013-03-04", "2013-03-11 2013-03-12"]);
+    assert_eq!(ask("2013-03-02", "2013-03-11", &[]), Vec::<String>::new());
+    assert_eq!(ask("2013-03-02", "2013-03-11", &["--again"]), ["2013-03-02 2013-03-11"]);
+}

@@ -13,12 +13,17 @@ pub fn run(config: &Config, name: &str, day: Option<NaiveDate>, key: Option<Stri
     hand::over(config, &Request::run(name, day), key)
 }
 
-/// Fills days from a source's archive, hours and days.
-pub fn backfill(config: &Config, source: &str, days: (NaiveDate, NaiveDate)) -> anyhow::Result<()> {
+/// Fills days from a source's archive, hours and days; with `again` also those that are there.
+pub fn backfill(
+    config: &Config,
+    source: &str,
+    days: (NaiveDate, NaiveDate),
+    again: bool,
+) -> anyhow::Result<()> {
     if days.0 > days.1 {
         anyhow::bail!("--from is after --to");
     }
-    hand::over(config, &Request::backfill(source, days), None)
+    hand::over(config, &Request::backfill(source, days, again), None)
 }
 
 /// Computes every model's table anew; with `from_raw` everything after the raw area, which needs the lake alone.

@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::Handler;
-use crate::sources::weather::Grain;
+use crate::sources::weather::{Grain, Range, Wanted};
 use crate::sources::{Arrivals, Maintained, Progress, SourceError};
 use crate::words::chain;
 
@@ -49,9 +49,9 @@ impl Request {
         Self { kind: RUN, what: name.to_string(), payload: json!({"pipeline": name, "for": day}) }
     }
 
-    /// Days from a source's archive, both ends included.
-    pub fn backfill(source: &str, (from, to): (NaiveDate, NaiveDate)) -> Self {
-        let payload = json!({"pipeline": source, "from": from, "to": to});
+    /// Days from a source's archive, both ends included; `again`: also those that are there.
+    pub fn backfill(source: &str, (from, to): (NaiveDate, NaiveDate), again: bool) -> Self {
+        let payload = json!({"pipeline": source, "from": from, "to": to, "again": again});
         Self { kind: BACKFILL, what: source.to_string(), payload }
     }
 
@@ -86,7 +86,7 @@ impl Request {
     /// where a verb says that there is none.
     pub fn is_of(&self, job: &Job) -> bool {
         let same = |key: &str| job.payload[key] == self.payload[key];
-        job.kind == self.kind && ["pipeline", "from", "to", "for"].into_iter().all(same)
+        job.kind == self.kind && ["pipeline", "from", "to", "again", "for"].into_iter().all(same)
     }
 }
 
@@ -121,9 +121,11 @@ impl Pipelines {
             }
             BACKFILL => {
                 let days = day(job, "from").zip(day(job, "to"));
-                let days = days.ok_or_else(|| SourceError::refused("a backfill without days"))?;
+                let (from, to) = days.ok_or_else(|| SourceError::refused("a backfill without days"))?;
+                let again = job.payload["again"] == true;
+                let wanted = Wanted { range: Range { from, to }, run: Some(job.id), again };
                 let grains = [Grain::Hour, Grain::Day];
-                Ok(json!(self.arrivals.backfill(name, days, &grains, &progress, now).await?))
+                Ok(json!(self.arrivals.backfill_for(name, wanted, &grains, &progress, now).await?))
             }
             _ if name == RAW => Ok(json!({"rebuilt": self.arrivals.rebuild_from_raw(&progress, now).await?})),
             _ => Ok(json!({"rebuilt": self.arrivals.rebuild_all(&progress, now).await?})),

@@ -8,13 +8,14 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::array_value_to_string;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use identity::JobId;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::sources::testing::{TestLake, at, lake, query, whole};
-use crate::sources::weather::Grain;
+use crate::sources::weather::{Grain, Range, Wanted};
 
 /// Both change their clocks within the days below; `it-molise` is no region before an event names it.
 /// Columns of a history file.
@@ -98,6 +99,12 @@ fn arrivals(random: &mut StdRng) -> Vec<Arrival> {
     all
 }
 
+/// Days from the archive, also those that are there: it has changed its mind.
+async fn correct(lake: &TestLake, (from, to): (NaiveDate, NaiveDate), grain: Grain, now: DateTime<Utc>) {
+    let wanted = Wanted { range: Range { from, to }, run: Some(JobId::new()), again: true };
+    lake.arrivals.backfill_for("c", wanted, &[grain], &(), now).await.unwrap();
+}
+
 async fn arrive(lake: &TestLake, arrival: Arrival, step: usize, random: &mut StdRng) {
     EDITION.fetch_add(1, Ordering::Relaxed);
     let now = now(step);
@@ -105,12 +112,11 @@ async fn arrive(lake: &TestLake, arrival: Arrival, step: usize, random: &mut Std
     let mut number = || random.random_range(1..1_000);
     let source = match arrival {
         Arrival::Hours(day) => {
-            lake.arrivals.backfill("c", (day, day), &[Grain::Hour], &(), now).await.unwrap();
+            correct(lake, (day, day), Grain::Hour, now).await;
             return;
         }
         Arrival::Archive(day, days) => {
-            let range = (day, day + Days::new(days));
-            lake.arrivals.backfill("c", range, &[Grain::Day], &(), now).await.unwrap();
+            correct(lake, (day, day + Days::new(days)), Grain::Day, now).await;
             return;
         }
         Arrival::Events(day) => {

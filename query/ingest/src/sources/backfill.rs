@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::arrivals::Service;
-use super::weather::{Archive, Grain, Range};
-use super::{Arrivals, Progress, Ran, Source, SourceError};
+use super::weather::{Archive, Grain, Range, Wanted};
+use super::{Arrivals, Landed, Progress, Ran, Source, SourceError};
 
 impl Arrivals {
     /// Fills past days of a weather source from its archive, for every active region.
-    /// - Both ends are included. A backfill that was killed goes on where it was; a finished one asks nothing.
+    /// - Both ends are included. A backfill that was killed goes on where it was; what is there is not asked for.
     /// - Errors: [`SourceError::Unknown`] when `name` is no weather source.
     pub async fn backfill(
         &self,
@@ -21,43 +21,58 @@ impl Arrivals {
         progress: &dyn Progress,
         now: DateTime<Utc>,
     ) -> Result<Ran, SourceError> {
+        let wanted = Wanted { range: Range { from, to }, run: None, again: false };
+        self.backfill_for(name, wanted, grains, progress, now).await
+    }
+
+    /// The same for a job, or also for days that are there.
+    /// - Errors: as [`Arrivals::backfill`], and [`SourceError::Stopped`].
+    pub async fn backfill_for(
+        &self,
+        name: &str,
+        wanted: Wanted,
+        grains: &[Grain],
+        progress: &dyn Progress,
+        now: DateTime<Utc>,
+    ) -> Result<Ran, SourceError> {
         let unknown = || SourceError::Unknown { name: name.to_string() };
         let service = self.0.services.get(name).ok_or_else(unknown)?;
         let _turn = service.turn.lock().await;
         self.regions(now).await?;
         let mut ran = Ran { source: name.to_string(), ..Ran::default() };
-        let sources = grains.iter().map(|grain| self.archive(service, *grain, Range { from, to }));
-        let sources: Vec<Archive> = sources.collect();
-        let mut stage = Stage::default();
+        let sources = grains.iter().map(|grain| Arc::new(self.archive(service, *grain, wanted)));
+        let sources: Vec<Arc<Archive>> = sources.collect();
         for source in &sources {
-            let last = self.0.catalog.batches().last_position(source.name()).await?;
-            let (done, of) = source.calls(last.as_ref()).await?;
-            stage.add(done, of);
+            while self.0.intake.resume(source.as_ref(), now).await?.is_some() {}
+            source.look().await?;
         }
-        for source in sources {
-            self.backfill_grain(source, progress, now, (&mut stage, &mut ran)).await?;
+        for source in &sources {
+            self.backfill_grain((source, sources.as_slice()), progress, now, &mut ran).await?;
         }
         Ok(ran)
     }
 
     async fn backfill_grain(
         &self,
-        source: Archive,
+        (source, all): (&Arc<Archive>, &[Arc<Archive>]),
         progress: &dyn Progress,
         now: DateTime<Utc>,
-        (stage, ran): (&mut Stage, &mut Ran),
+        ran: &mut Ran,
     ) -> Result<(), SourceError> {
-        self.catch_up_models(&source, now).await?;
-        let source: Arc<dyn Source> = Arc::new(source);
-        let mut landed = Vec::new();
+        self.catch_up_models(source.as_ref(), now).await?;
+        let mut landed: Vec<Landed> = Vec::new();
         loop {
-            let (intake, one) = (self.0.intake.clone(), Arc::clone(&source));
+            let (intake, one) = (self.0.intake.clone(), Arc::clone(source));
             let work = self.0.heavy.spawn(async move { intake.land(one.as_ref(), now).await });
             let one = work.await.map_err(|e| SourceError::refused(format!("the backfill ended: {e}")))??;
-            let Some(one) = one else { break };
+            let Some(mut one) = one else { break };
+            // The last one has what all of them touched: thousands of batches are about the same regions.
+            if let Some(before) = landed.last_mut() {
+                one.touched.merge(&std::mem::take(&mut before.touched));
+            }
             landed.push(one);
-            stage.done += 1;
-            progress.step(source.name(), stage.done, stage.of);
+            let (done, of) = stage(all).await;
+            progress.step(source.name(), done, of);
             if progress.stopped() {
                 return Err(SourceError::Stopped);
             }
@@ -71,29 +86,28 @@ impl Arrivals {
 
     pub(super) fn archives(&self, range: Range) -> Vec<Archive> {
         let both = [Grain::Day, Grain::Hour];
+        let wanted = Wanted { range, run: None, again: false };
         let services = self.0.services.values();
-        services.flat_map(|service| both.map(|grain| self.archive(service, grain, range))).collect()
+        services.flat_map(|service| both.map(|grain| self.archive(service, grain, wanted))).collect()
     }
 
-    fn archive(&self, service: &Service, grain: Grain, range: Range) -> Archive {
+    fn archive(&self, service: &Service, grain: Grain, wanted: Wanted) -> Archive {
         let (shared, table) = match grain {
             Grain::Day => (&service.archive, &service.spec.archive),
             Grain::Hour => (&service.hourly, &service.spec.hourly),
         };
-        Archive::new(shared.clone(), self.0.places.clone(), table.clone(), grain, range)
+        let (batches, places) = (self.0.catalog.batches(), self.0.places.clone());
+        Archive::new(shared.clone(), batches, places, table.clone(), grain, wanted)
     }
 }
 
-/// How far a backfill of several parts is.
-#[derive(Default)]
-struct Stage {
-    done: u64,
-    of: u64,
-}
-
-impl Stage {
-    fn add(&mut self, done: usize, of: usize) {
-        self.done += done as u64;
-        self.of += of as u64;
+/// How far a backfill of several parts is: calls made, of how many.
+async fn stage(all: &[Arc<Archive>]) -> (u64, u64) {
+    let (mut done, mut of) = (0, 0);
+    for source in all {
+        let (made, left) = source.progress().await;
+        done += made as u64;
+        of += (made + left) as u64;
     }
+    (done, of)
 }

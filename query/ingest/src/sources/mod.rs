@@ -215,6 +215,8 @@ pub(crate) fn days_since_epoch(day: NaiveDate) -> i32 {
 #[cfg(test)]
 mod arrivals_tests;
 #[cfg(test)]
+mod backfill_tests;
+#[cfg(test)]
 mod nyc;
 #[cfg(test)]
 mod rebuild_tests;

@@ -19,7 +19,7 @@ use crate::sources::raw::RawObject;
 use crate::sources::{Place, SourceError};
 
 /// Calls on their way at a time.
-const CALLS: usize = 4;
+pub const CALLS: usize = 4;
 
 /// One call, as it is to be made.
 pub struct Asking {

@@ -161,7 +161,8 @@ fn page_of(object: &RawObject) -> u64 {
     object.about["page"].as_u64().unwrap_or(0)
 }
 
-fn regions(object: &RawObject) -> Result<Vec<RegionId>, SourceError> {
+/// The regions that a raw object is about.
+pub fn regions(object: &RawObject) -> Result<Vec<RegionId>, SourceError> {
     serde_json::from_value(object.about["regions"].clone())
         .map_err(|e| SourceError::refused(format!("the regions of {}: {e}", object.path)))
 }

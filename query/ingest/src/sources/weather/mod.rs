@@ -13,6 +13,7 @@ mod archive;
 mod batch;
 mod call;
 mod client;
+mod covered;
 mod curate;
 mod current;
 mod forecast;
@@ -21,10 +22,11 @@ mod mapped;
 #[cfg(test)]
 mod mapped_tests;
 mod open_meteo;
+mod plan;
 mod service;
 mod units;
 
-pub use archive::{Archive, Grain, Range};
+pub use archive::{Archive, Grain, Range, Wanted};
 pub use batch::{Shared, stored};
 pub use client::Client;
 pub use current::Current;
