@@ -38,6 +38,7 @@ mod schedules;
 mod shared;
 mod shared_cache;
 mod sources_files;
+mod spellings;
 mod sql;
 mod store_faults;
 mod tables;
