@@ -46,6 +46,7 @@ mod shared;
 mod shared_cache;
 mod source_faults;
 mod sources_files;
+mod spellings;
 mod sql;
 mod store_faults;
 mod tables;

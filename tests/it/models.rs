@@ -150,7 +150,7 @@ fn check_tells_every_fault_of_a_folder_with_file_and_line() {
         ("market.daily.sql:10: ", "notnull"),
         ("weather.daily.sql:26: ", "no table `weather.hours`"),
         ("weather.monthly.sql:18: ", "wind_speed_men"),
-        ("geo.regions.sql:13: ", "no column `lno`"),
+        ("geo.regions.sql:11: ", "no column `lno`"),
     ] {
         let line = errors.lines().find(|line| line.contains(place));
         assert!(line.is_some_and(|line| line.contains(words)), "{place}{words}: {errors}");

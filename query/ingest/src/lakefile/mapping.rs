@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
-use identity::TableName;
+use identity::{RegionId, TableName};
 
 use super::{LakefileError, TableSpec};
+
+/// The columns of the lake's spellings: what a region is called, and its id.
+pub(super) const ALIAS: &str = "alias";
+pub(super) const PLACE: &str = "place";
 
 /// One mapping file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct Mapping {
     pub path: Option<PathBuf>,
     /// What it held when the lake was read.
     pub text: String,
+    /// Whether it says what sources call regions: the lake's `spellings`.
+    pub spells: bool,
 }
 
 impl Mapping {
@@ -34,7 +40,7 @@ impl Mapping {
             line: 1,
             reason: "a mapping is called schema.table.csv".to_owned(),
         })?;
-        Ok(Self { file: file.to_owned(), table, path, text })
+        Ok(Self { file: file.to_owned(), table, path, text, spells: false })
     }
 
     pub(super) fn of((file, path, text): &(String, Option<PathBuf>, String)) -> Result<Self, LakefileError> {
@@ -44,7 +50,7 @@ impl Mapping {
     /// The rows of a mapping's text.
     /// - Shape: the columns of the table, which the header names, in any order; an empty cell is null.
     /// - Errors: [`LakefileError::Mapping`] with the line: a column too many or too few, a value of another type, a key
-    ///   that is empty or there twice.
+    ///   that is empty or there twice, and of spellings a place that is no region.
     pub fn rows(&self, text: &str, spec: &TableSpec) -> Result<RecordBatch, LakefileError> {
         let wrong = |(line, reason): (u64, String)| LakefileError::Mapping {
             file: self.file.clone(),
@@ -53,6 +59,9 @@ impl Mapping {
         };
         let cells = Cells::read(text, spec).map_err(wrong)?;
         cells.unique(spec).map_err(wrong)?;
+        if self.spells {
+            cells.regions(spec).map_err(wrong)?;
+        }
         let columns =
             spec.columns.iter().enumerate().map(|(n, c)| cells.column(n, &c.name, c.r#type.arrow()));
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
@@ -109,6 +118,16 @@ impl Cells {
             if let Some(first) = seen.insert(key.clone(), *line) {
                 return Err((*line, format!("`{}` is already on line {first}", key.join(", "))));
             }
+        }
+        Ok(())
+    }
+
+    /// Every alias is one of a region.
+    fn regions(&self, spec: &TableSpec) -> Result<(), Wrong> {
+        let Some(n) = spec.columns.iter().position(|c| c.name == PLACE) else { return Ok(()) };
+        for (cell, line) in self.columns[n].iter().zip(&self.lines) {
+            let Some(place) = cell else { return Err((*line, format!("it has no {PLACE}"))) };
+            RegionId::parse(place).map_err(|e| (*line, format!("`{PLACE}`: {e}")))?;
         }
         Ok(())
     }

@@ -57,6 +57,8 @@ pub struct Lakefile {
     pub description: String,
     /// ISO 4217 code of every price in the lake.
     pub currency: String,
+    /// The mapping's table that says what sources call a region otherwise than by its id. Absent: they send ids.
+    pub spellings: Option<TableName>,
     /// The lake's own words for its areas, by what they are: `raw`, `curated`, `operational`, `aggregated`.
     pub areas: BTreeMap<String, String>,
     pub retention: Retention,
@@ -76,6 +78,7 @@ struct Written {
     name: String,
     description: String,
     currency: String,
+    spellings: Option<TableName>,
     areas: BTreeMap<String, String>,
     #[serde(default)]
     retention: Retention,
@@ -224,6 +227,8 @@ impl Lakefile {
             let reason = format!("no table `{}` in lake.toml", model.table);
             wrongs.push(LakefileError::Model { file, line, reason });
         }
+        let spellings = self.wrong_spellings();
+        wrongs.extend(spellings.map(|reason| wrong("spellings =".into(), format!("`spellings`: {reason}"))));
         wrongs.extend(self.mappings.iter().filter_map(|mapping| self.wrong_mapping(mapping)));
         wrongs
     }
@@ -267,6 +272,18 @@ impl Lakefile {
         (!known).then(|| format!("`{run}` is no source, no model's table and not `{MAINTENANCE}`"))
     }
 
+    fn wrong_spellings(&self) -> Option<String> {
+        let table = self.spellings.as_ref()?;
+        let Some(spec) = self.table(table) else { return Some(format!("no table `{table}`")) };
+        if !self.mappings.iter().any(|mapping| mapping.table == *table) {
+            return Some(format!("no mapping fills `{table}`: there is no mappings/{table}.csv"));
+        }
+        let has =
+            |name: &str| spec.columns.iter().any(|c| c.name == name && matches!(c.r#type, ColumnType::Text));
+        let lacks = [mapping::ALIAS, mapping::PLACE].into_iter().find(|name| !has(name))?;
+        Some(format!("`{table}` has no column `{lacks}` of type text"))
+    }
+
     fn wrong_mapping(&self, mapping: &Mapping) -> Option<LakefileError> {
         let Some(spec) = self.table(&mapping.table) else {
             let reason = format!("no table `{}` in lake.toml", mapping.table);
@@ -302,11 +319,15 @@ impl Written {
         toml::from_str(text).map_err(told)
     }
 
-    fn with(self, known: Gazetteer, models: Vec<Model>, mappings: Vec<Mapping>) -> Lakefile {
+    fn with(self, known: Gazetteer, models: Vec<Model>, mut mappings: Vec<Mapping>) -> Lakefile {
+        for mapping in &mut mappings {
+            mapping.spells = self.spellings.as_ref() == Some(&mapping.table);
+        }
         Lakefile {
             name: self.name,
             description: self.description,
             currency: self.currency,
+            spellings: self.spellings,
             areas: self.areas,
             retention: self.retention,
             tables: self.tables,
@@ -491,6 +512,38 @@ mod tests {
         let both = builtin::LAKE.replacen("every = \"1m\"", "every = \"1m\"\ncron = \"15 6 * * *\"", 1);
         let refused = Lakefile::assemble(&Texts { lake: both, ..Texts::builtin() }).unwrap_err().to_string();
         assert!(refused.contains("source `a`: `every` or `cron`, not both"), "{refused}");
+    }
+
+    #[test]
+    fn spellings_are_a_table_of_aliases_and_places_that_are_regions() {
+        let with = |named: &str, csv: &str| {
+            let lake = builtin::LAKE.replacen("spellings = \"geo.aliases\"", named, 1);
+            let mappings = vec![("mappings/geo.aliases.csv".to_string(), None, csv.to_string())];
+            Lakefile::assemble(&Texts { lake, mappings, ..Texts::builtin() })
+        };
+        let (named, good) = ("spellings = \"geo.aliases\"", "alias,place\nLombardy,it-lombardia\n");
+        let lake = with(named, good).unwrap();
+        assert_eq!(lake.spellings, Some(TableName::new("geo", "aliases")));
+        assert!(lake.mappings[0].spells);
+        let wrong = "alias,place\nLombardy,../x\n";
+        assert_eq!(with("", wrong).unwrap().spellings, None, "without the key it is any mapping");
+        for (named, csv, said) in [
+            ("spellings = \"geo.nothing\"", good, "no table `geo.nothing`"),
+            ("spellings = \"market.daily\"", good, "no mapping fills `market.daily`"),
+            (named, wrong, "geo.aliases.csv, line 2: `place`"),
+            (named, "alias,place\nLombardy,\n", "line 2: it has no place"),
+            (named, "alias,place\na,it-lazio\na,it-molise\n", "line 3: `a` is already on line 2"),
+        ] {
+            let refused = with(named, csv).unwrap_err().to_string();
+            assert!(refused.contains(said), "{named}: {refused}");
+        }
+        let other = builtin::LAKE.replacen(
+            "{ name = \"place\", type = \"text\"",
+            "{ name = \"spot\", type = \"text\"",
+            1,
+        );
+        let refused = Lakefile::assemble(&Texts { lake: other, ..Texts::builtin() }).unwrap_err().to_string();
+        assert!(refused.contains("`geo.aliases` has no column `place`"), "{refused}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::lead::Lead;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Range, Shared};
-use super::{Intake, Landed, Places, Progress, RawStore, Source, SourceError, Touched, mappings};
+use super::{Intake, Landed, Places, Progress, RawStore, Source, SourceError, Spellings, Touched, mappings};
 use crate::lakefile::{Lakefile, WeatherSpec};
 use crate::models::{ModelError, Models, Outcome, Refreshed};
 use crate::publish::Publisher;
@@ -34,6 +34,7 @@ pub(super) struct Inner {
     pub lakefile: Arc<Lakefile>,
     pub catalog: Catalog,
     pub places: Places,
+    pub spellings: Spellings,
     pub raw: RawStore,
     pub intake: Intake,
     pub publisher: Publisher,
@@ -115,7 +116,9 @@ impl Arrivals {
         }
         let outcome = self.0.models.retry(now).await?;
         self.raise(&outcome, now).await;
-        self.land_mappings(now).await
+        self.land_mappings(now).await?;
+        // From here on there is something by which a push can be judged, even when it cannot be read again.
+        self.0.spellings.now().await.map(drop)
     }
 
     /// Mapping files that changed while nobody looked; a wrong one keeps its table as it is.
@@ -208,7 +211,8 @@ impl Arrivals {
     /// - Errors: [`PushError`]; nothing of the push is in a log then, a part of it may be in a topic.
     pub async fn push(&self, source: &str, body: &[u8], now: DateTime<Utc>) -> Result<Accepted, PushError> {
         let front = self.0.fronts.get(source).ok_or_else(|| PushError::UnknownSource(source.to_string()))?;
-        let events = events::parse(body, now)?;
+        let atlas = self.0.spellings.latest().await.map_err(|error| PushError::Unread(Box::new(error)))?;
+        let events = events::parse(body, &atlas, now)?;
         let texts = events.into_iter().map(|(event, text)| (event.event_id, text)).collect();
         Ok(front.append(texts, now).await?)
     }

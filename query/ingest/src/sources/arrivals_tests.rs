@@ -313,35 +313,3 @@ async fn a_model_of_its_own_times_waits_for_them_and_what_rests_on_it_follows() 
     assert_eq!((clock.look(morning + TimeDelta::hours(1)).await.unwrap(), rows().await), (0, (1, 1)));
     assert_eq!(clock.look(morning + TimeDelta::days(1)).await.unwrap(), 1);
 }
-
-#[tokio::test]
-async fn a_mapping_makes_another_spelling_a_known_place_as_soon_as_its_file_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("geo.aliases.csv");
-    std::fs::write(&file, "alias,place\nLombardy,it-lombardia\n").unwrap();
-    let path = file.clone();
-    let mut lake = changed_lake(REGIONS, move |lakefile| lakefile.mappings[0].path = Some(path)).await;
-    let now = at("2026-03-10T12:00:00Z");
-    lake.arrivals.catch_up(now).await.unwrap();
-    let columns = ["region_id", "name", "status", "timezone"];
-    push(&lake, &[event("a", "2026-03-09T23:30:00Z", "lombardie", 1.0, "")]).await;
-    assert_eq!(lake.lines("geo.regions", &columns).await[1], "lombardie lombardie pending -");
-    // A wrong file changes nothing, and its line is told.
-    std::fs::write(&file, "alias,place\nLombardie,it-lombardia,x\n").unwrap();
-    let refused = lake.arrivals.run_once("mapping.geo.aliases", now).await.unwrap_err().to_string();
-    assert!(refused.contains("line 2"), "{refused}");
-    lake.restart().await;
-    lake.arrivals.catch_up(now).await.unwrap();
-    assert_eq!(lake.rows("geo.aliases").await.num_rows(), 1);
-    std::fs::write(&file, "alias,place\nLombardy,it-lombardia\n LOMBARDÏE ,it-lombardia\n").unwrap();
-    assert_eq!(lake.arrivals.run_once("mapping", now).await.unwrap().rows, 2);
-    assert_eq!(lake.lines("geo.regions", &columns).await[1], "lombardie Lombardia active Europe/Rome");
-    assert!(
-        lake.lines("market.daily", &DAILY).await[0].starts_with("lombardie 2026-03-10"),
-        "a local day now"
-    );
-    assert_eq!(lake.arrivals.run_once("mapping", now).await.unwrap().batches, 0);
-    std::fs::write(&file, "alias,place\n").unwrap();
-    lake.arrivals.run_once("mapping", now).await.unwrap();
-    assert_eq!(lake.rows("geo.aliases").await.num_rows(), 0);
-}

@@ -30,6 +30,7 @@ mod rebuild;
 mod regions;
 mod schedule;
 mod secret;
+mod spellings;
 mod states;
 mod touched;
 mod upkeep;
@@ -55,6 +56,7 @@ pub use open::{ArrivalsConfig, OpenError};
 pub(crate) use raw::sha256 as digest;
 pub use raw::{RawObject, RawStore};
 pub use regions::{Place, Places};
+pub use spellings::{Atlas, Spellings};
 pub use touched::{Touched, month_of};
 pub use upkeep::Maintained;
 pub use workers::Workers;
@@ -220,5 +222,7 @@ mod backfill_tests;
 mod nyc;
 #[cfg(test)]
 mod rebuild_tests;
+#[cfg(test)]
+mod spellings_tests;
 #[cfg(test)]
 pub(crate) mod testing;

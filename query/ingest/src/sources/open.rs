@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::arrivals::{Arrivals, Entry, Inner, Service};
 #[cfg(feature = "kafka")]
 use super::events::kafka::{Consumer, ConsumerParts, Ids, Producer};
-use super::events::poll::Poller;
+use super::events::poll::{Poller, PollerParts};
 use super::events::{Front, Keeper, Log, Shelf, Stream};
 use super::files::{Files, FilesParts, Folder, Ftp, Http, Names, Origin, Store};
 use super::lead::Lead;
@@ -25,7 +25,7 @@ use super::mappings::Mapped;
 use super::marks::Marks;
 use super::states::States;
 use super::weather::{Client, Current, Forecast, Shared};
-use super::{Intake, Places, RawStore, Source, SourceError, Workers};
+use super::{Intake, Places, RawStore, Source, SourceError, Spellings, Workers};
 use crate::lakefile::{
     EventsSpec, FilesFrom, FilesSpec, KafkaSpec, Lakefile, Mapping, SourceSpec, WeatherSpec,
 };
@@ -85,6 +85,7 @@ struct Opening<'a> {
     folder: &'a Path,
     raw: RawStore,
     places: Places,
+    spellings: Spellings,
     workers: Workers,
     known: SourceFiles,
     #[cfg(feature = "kafka")]
@@ -112,12 +113,14 @@ impl Arrivals {
         let ArrivalsConfig { lakefile, folder, heavy, workers } = config;
         let raw = RawStore::new(lake.objects().clone(), lakefile.area("raw"));
         let places = Places::new(lake.clone(), catalog.clone());
+        let spellings = Spellings::new(Arc::clone(&lakefile), lake.clone(), catalog.clone());
         let (known, places_too) = (catalog.source_files(), places.clone());
         let opening = Opening {
             lakefile: &lakefile,
             folder: &folder,
             raw: raw.clone(),
             places: places_too,
+            spellings: spellings.clone(),
             workers,
             known,
             #[cfg(feature = "kafka")]
@@ -152,6 +155,7 @@ impl Arrivals {
             lakefile,
             catalog,
             places,
+            spellings,
             intake,
             publisher,
             models,
@@ -208,6 +212,7 @@ impl Opening<'_> {
             raw: self.raw.clone(),
             workers: self.workers.clone(),
             catalog: self.known.clone(),
+            spellings: self.spellings.clone(),
         };
         let files = Files::new(parts).map_err(wrong)?;
         entries.insert(name.to_string(), entry(files, spec.every.map(|every| every.0)));
@@ -247,9 +252,13 @@ impl Opening<'_> {
             None => self.log(name, spec, entries, streams).await?,
         };
         if let Some(poll) = &spec.poll {
-            let shelf = self.shelf(name, "poll");
-            let poller =
-                Poller::new(name, &spec.table, poll, shelf, Arc::clone(&front), self.catalog.clone());
+            let parts = PollerParts {
+                shelf: self.shelf(name, "poll"),
+                front: Arc::clone(&front),
+                catalog: self.catalog.clone(),
+                spellings: self.spellings.clone(),
+            };
+            let poller = Poller::new(name, &spec.table, poll, parts);
             let poller = poller.map_err(|source| OpenError::of(name, source))?;
             entries.insert(poller.name().to_string(), entry(poller, Some(poll.every.0)));
         }
@@ -276,6 +285,7 @@ impl Opening<'_> {
             schema: self.schema(name, &spec.table)?,
             events_per_batch: spec.events_per_batch,
             places: self.places.clone(),
+            spellings: self.spellings.clone(),
         };
         entries.insert(name.to_string(), entry(stream, spec.every.map(|every| every.0)));
         let (raw, remembered) = (self.raw.clone(), remembered(spec));
@@ -303,6 +313,7 @@ impl Opening<'_> {
             events_per_batch: spec.events_per_batch,
             remembered: remembered(spec),
             places: self.places.clone(),
+            spellings: self.spellings.clone(),
             shelf: self.shelf(name, &topic.topic),
             ids: Ids { lake, catalog, table },
             catalog: self.catalog.clone(),

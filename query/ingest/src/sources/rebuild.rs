@@ -4,7 +4,8 @@
 //! all tables emptied ─▶ batches of all sources in the order they were published, each made again from its raw objects
 //!                    ─▶ events of the logs, from the files that keep them ─▶ models, over what all of it touched
 //! ```
-//! The rows are equal, `ingested_at` too: it is when the bytes came, which the manifests say. While it runs the tables are
+//! The mapping that says what regions are called comes before all others, so that what landed is read by the words of today.
+//! Else the rows are equal, `ingested_at` too: it is when the bytes came, which the manifests say. While it runs the tables are
 //! not whole, so nobody may be served: the verb takes the folder for itself, on a shared catalog it begins only while no
 //! node serves, and a server that finds such a job at work or cut short waits for its end before it is ready.
 
@@ -17,6 +18,7 @@ use identity::TableName;
 
 use super::events::{Keeper, Shelf, rows, table_rows};
 use super::intake::{days, in_their_columns};
+use super::mappings::PREFIX;
 use super::weather::Range;
 use super::{Arrivals, Progress, Source, SourceError, Touched};
 use crate::publish::{Mode, Regions, Split, Write};
@@ -80,8 +82,11 @@ impl Arrivals {
                 last = end;
             }
         }
-        // Where a clock went back, several have the time at which it stood before.
-        past.sort_by_key(|past| (past.batch.published_at, past.batch.began_at, past.batch.n));
+        // What regions are called comes first: the others are read by the words of today. Where a clock went back, several
+        // have the time at which it stood before.
+        let spellings = self.0.lakefile.spellings.as_ref().map(|table| format!("{PREFIX}{table}"));
+        let later = |past: &Past| spellings.as_deref() != Some(past.source.name());
+        past.sort_by_key(|past| (later(past), past.batch.published_at, past.batch.began_at, past.batch.n));
         Ok(past)
     }
 
@@ -133,6 +138,7 @@ impl Arrivals {
         let (landed, table) = (self.landed(name).await, source.table());
         let unknown = || SourceError::Unknown { name: table.to_string() };
         let schema = self.0.lakefile.table(table).ok_or_else(unknown)?.schema();
+        let atlas = self.0.spellings.now().await?;
         let mut touched = Touched::default();
         for file in keeper.files().await? {
             let mut logged = keeper.kept(&file).await?;
@@ -141,7 +147,7 @@ impl Arrivals {
                 continue;
             }
             // Which days are local ones is not known before the regions are there: one day more on both sides.
-            let (batch, days) = rows(&schema, &logged, &HashMap::new())?;
+            let (batch, days) = rows(&schema, &logged, &HashMap::new(), &atlas)?;
             let days = days.with_neighbours();
             let (mode, split) = source.mode();
             self.fill(table, Filled { rows: vec![batch], mode, split, widen: false }, &days, now).await?;
@@ -161,12 +167,13 @@ impl Arrivals {
         let landed = batches.last(source.name()).await?.map_or(0, |batch| batch.n);
         let unknown = || SourceError::Unknown { name: table.to_string() };
         let schema = self.0.lakefile.table(table).ok_or_else(unknown)?.schema();
+        let atlas = self.0.spellings.now().await?;
         let mut touched = Touched::default();
         for place in shelf.places().await?.into_iter().filter(|place| place.n <= landed) {
             let kept = shelf.read(&place, now).await?;
             let received = vec![kept.at.timestamp_micros(); kept.events.len()];
             // As of a log: which days are local ones is not known before the regions are there.
-            let (batch, days) = table_rows(&schema, &kept.events, received, &HashMap::new())?;
+            let (batch, days) = table_rows(&schema, &kept.events, received, &HashMap::new(), &atlas)?;
             let days = days.with_neighbours();
             let (mode, split) = source.mode();
             self.fill(table, Filled { rows: vec![batch], mode, split, widen: false }, &days, now).await?;

@@ -63,13 +63,22 @@ impl Places {
 
     /// The regions table at the version readers are served; `None` before its first commit.
     async fn table(&self) -> Result<Option<(Arc<dyn TableProvider>, i64)>, SourceError> {
-        let table = self.catalog.moment().table(&regions());
-        let Some((table, version)) = table.and_then(|t| t.version.map(|v| (t, v))) else { return Ok(None) };
-        let wrong = |_| SourceError::refused(format!("`{}` is no place in the lake", table.location));
-        let location = Location::from_str(&table.location).map_err(wrong)?;
-        let snapshot = self.lake.snapshot(&location, version).await?;
-        Ok(Some((self.lake.provider(snapshot, &table.sort)?, version)))
+        served(&self.lake, &self.catalog, &regions()).await
     }
+}
+
+/// A table at the version readers are served, and that version; `None` before its first commit.
+pub(super) async fn served(
+    lake: &Lake,
+    catalog: &Catalog,
+    table: &TableName,
+) -> Result<Option<(Arc<dyn TableProvider>, i64)>, SourceError> {
+    let table = catalog.moment().table(table);
+    let Some((table, version)) = table.and_then(|t| t.version.map(|v| (t, v))) else { return Ok(None) };
+    let wrong = |_| SourceError::refused(format!("`{}` is no place in the lake", table.location));
+    let location = Location::from_str(&table.location).map_err(wrong)?;
+    let snapshot = lake.snapshot(&location, version).await?;
+    Ok(Some((lake.provider(snapshot, &table.sort)?, version)))
 }
 
 fn regions() -> TableName {

@@ -4,8 +4,6 @@ key = ["region_id"]
 window = "region"
 # An active region has its point: later events do not move it, so it is not computed again for each of them.
 settled = "status = 'active'"
-# A region that an event names may be a place of the gazetteer under another name.
-whole = ["lake.gazetteer"]
 
 [tests]
 not_null = ["region_id", "name", "status"]
@@ -13,8 +11,7 @@ accepted = { status = ["active", "pending"] }
 between = { lon = [-180, 180], lat = [-90, 90] }
 ---*/
 -- The lake's own regions, and those that an event named first. A point comes from the gazetteer, else from the
--- first event that has one; without a point there is no time zone, and the region is pending. A region that events spell
--- otherwise than the gazetteer (`saopaulo`) has the place's name and point, where geo.aliases knows it.
+-- first event that has one; without a point there is no time zone, and the region is pending.
 WITH seen AS (
     SELECT
         region_id,
@@ -28,11 +25,6 @@ listed AS (
     UNION
     SELECT region_id FROM seen
 ),
-spelled AS (
-    SELECT normalize_name(alias) AS name, min(place) AS place
-    FROM geo.aliases
-    GROUP BY normalize_name(alias)
-),
 placed AS (
     SELECT
         listed.region_id,
@@ -42,8 +34,7 @@ placed AS (
         coalesce(known.lat, seen.lat) AS lat,
         known.population
     FROM listed
-    LEFT JOIN spelled ON spelled.name = normalize_name(listed.region_id)
-    LEFT JOIN lake.gazetteer AS known ON known.region_id = coalesce(spelled.place, listed.region_id)
+    LEFT JOIN lake.gazetteer AS known ON known.region_id = listed.region_id
     LEFT JOIN seen ON seen.region_id = listed.region_id
 )
 SELECT

@@ -1,11 +1,11 @@
 //! Events as they are pushed: one object, an array, or one object a line.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use identity::RegionId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::lakefile::zone_at;
+use crate::sources::{Atlas, SourceError};
 
 /// The longest body that is taken.
 pub const BODY_LIMIT_BYTES: usize = 10 << 20;
@@ -22,6 +22,7 @@ const TOLD: usize = 100;
 pub struct Event {
     pub event_id: String,
     pub event_time: DateTime<Utc>,
+    /// As it came: which region it names is found when a row is made of it.
     pub region_id: String,
     pub price: Option<f64>,
     pub interest: Option<f64>,
@@ -53,12 +54,14 @@ pub enum PushError {
     TooLarge,
     #[error("the source can take no events now")]
     Unwritten(#[from] super::Unwritten),
+    #[error("what regions are called cannot be read now")]
+    Unread(#[source] Box<SourceError>),
 }
 
 /// The events of a body with the text of each, as it came.
 /// - Errors: [`PushError::Empty`] for a body of nothing but blanks (an empty array is none), [`PushError::Invalid`] with every wrong
 ///   event (the first hundred), [`PushError::TooLarge`].
-pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Vec<(Event, String)>, PushError> {
+pub fn parse(body: &[u8], atlas: &Atlas, now: DateTime<Utc>) -> Result<Vec<(Event, String)>, PushError> {
     if body.len() > BODY_LIMIT_BYTES {
         return Err(PushError::TooLarge);
     }
@@ -68,7 +71,7 @@ pub fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Vec<(Event, String)>, Pu
     let texts = split(body).map_err(|wrong| PushError::Invalid(vec![wrong]))?;
     let (mut events, mut wrongs) = (Vec::with_capacity(texts.len()), Vec::new());
     for (index, text) in texts.into_iter().enumerate() {
-        match check(&text, now) {
+        match check(&text, atlas, now) {
             Ok(event) => events.push((event, text)),
             Err((field, reason)) => wrongs.push(InvalidEvent { index, field, reason }),
         }
@@ -103,7 +106,7 @@ fn line(event: &RawValue) -> String {
 type Wrong = (Option<String>, String);
 
 /// One event as it came. Errors: the first thing that is wrong with it.
-pub(in crate::sources) fn check(text: &str, now: DateTime<Utc>) -> Result<Event, Wrong> {
+pub(in crate::sources) fn check(text: &str, atlas: &Atlas, now: DateTime<Utc>) -> Result<Event, Wrong> {
     let event: Event = serde_json::from_str(text).map_err(|e| (None, e.to_string()))?;
     let wrong = |field: &str, reason: &str| Err((Some(field.to_string()), reason.to_string()));
     if event.event_id.is_empty() || event.event_id.len() > ID_LIMIT_BYTES {
@@ -112,8 +115,8 @@ pub(in crate::sources) fn check(text: &str, now: DateTime<Utc>) -> Result<Event,
     if event.event_id.chars().any(char::is_control) {
         return wrong("event_id", "it holds a control character");
     }
-    if let Err(e) = RegionId::parse(&event.region_id) {
-        return wrong("region_id", &e.to_string());
+    if let Err(reason) = atlas.find(&event.region_id) {
+        return wrong("region_id", &reason);
     }
     if event.event_time > now + AHEAD {
         return wrong("event_time", "it lies in the future");
@@ -144,11 +147,11 @@ mod tests {
         let other = GOOD.replace("e1", "e2");
         let bodies = [format!("[{GOOD},\n{other}]"), format!("{GOOD}\n{other}\n"), format!("{GOOD}{other}")];
         for body in bodies {
-            let events = parse(body.as_bytes(), now()).unwrap();
+            let events = parse(body.as_bytes(), &Atlas::default(), now()).unwrap();
             assert_eq!(events.len(), 2);
             assert_eq!((events[0].0.event_id.as_str(), events[0].1.as_str()), ("e1", GOOD));
         }
-        assert_eq!(parse(b"[]", now()).unwrap(), []);
+        assert_eq!(parse(b"[]", &Atlas::default(), now()).unwrap(), []);
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
             ("12".to_string(), None),
         ];
         for (wrong, field) in wrongs {
-            let refused = parse(format!("{GOOD}\n{wrong}").as_bytes(), now()).unwrap_err();
+            let refused = parse(format!("{GOOD}\n{wrong}").as_bytes(), &Atlas::default(), now()).unwrap_err();
             let PushError::Invalid(told) = refused else { panic!("{wrong}: {refused}") };
             assert_eq!((told[0].index, told[0].field.as_deref()), (1, field), "{wrong}");
         }
@@ -174,13 +177,16 @@ mod tests {
     #[test]
     fn nothing_is_no_push() {
         for nothing in ["", " \r\n\t"] {
-            assert!(matches!(parse(nothing.as_bytes(), now()), Err(PushError::Empty)), "{nothing:?}");
+            assert!(
+                matches!(parse(nothing.as_bytes(), &Atlas::default(), now()), Err(PushError::Empty)),
+                "{nothing:?}"
+            );
         }
     }
 
     #[test]
     fn too_much_at_once_is_refused() {
         let body = vec![b' '; BODY_LIMIT_BYTES + 1];
-        assert!(matches!(parse(&body, now()), Err(PushError::TooLarge)));
+        assert!(matches!(parse(&body, &Atlas::default(), now()), Err(PushError::TooLarge)));
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Event, Log, Logged};
 use crate::publish::{Mode, Split};
-use crate::sources::{Batch, Places, Source, SourceError, Touched, position};
+use crate::sources::{Atlas, Batch, Places, Source, SourceError, Spellings, Touched, position};
 
 /// Source D in embedded mode.
 pub struct Stream {
@@ -24,6 +24,7 @@ pub struct Stream {
     pub schema: SchemaRef,
     pub events_per_batch: usize,
     pub places: Places,
+    pub spellings: Spellings,
 }
 
 /// A batch is a range of the log; the range is also all that is needed to make it again.
@@ -71,7 +72,8 @@ impl Stream {
             from: logged.first().map_or(0, |e| e.position),
             to: logged.last().map_or(0, |e| e.position),
         };
-        let (rows, touched) = rows(&self.schema, logged, &zones_of(&self.places).await?)?;
+        let (zones, atlas) = (zones_of(&self.places).await?, self.spellings.now().await?);
+        let (rows, touched) = rows(&self.schema, logged, &zones, &atlas)?;
         Ok(Batch { position: json!(at), objects: json!({ "log": at }), rows: vec![rows], touched })
     }
 }
@@ -84,12 +86,13 @@ pub(in crate::sources) fn rows(
     schema: &SchemaRef,
     logged: &[Logged],
     zones: &Zones,
+    atlas: &Atlas,
 ) -> Result<(RecordBatch, Touched), SourceError> {
     let wrong = |e: serde_json::Error| SourceError::refused(format!("an event of the log: {e}"));
     let events: Vec<Event> =
         logged.iter().map(|e| serde_json::from_str(&e.event)).collect::<Result<_, _>>().map_err(wrong)?;
     let received = logged.iter().map(|e| e.received_at_ms * 1_000).collect();
-    table_rows(schema, &events, received, zones)
+    table_rows(schema, &events, received, zones, atlas)
 }
 
 /// Rows of `market.events` from events and the instants, in microseconds, at which each was taken.
@@ -98,7 +101,10 @@ pub(in crate::sources) fn table_rows(
     events: &[Event],
     received_us: Vec<i64>,
     zones: &Zones,
+    atlas: &Atlas,
 ) -> Result<(RecordBatch, Touched), SourceError> {
+    let regions = events.iter().map(|e| atlas.settle(&e.region_id)).collect::<Result<Vec<_>, _>>();
+    let regions = regions.map_err(|e| SourceError::refused(e.to_string()))?;
     let text = |get: fn(&Event) -> &str| -> ArrayRef {
         Arc::new(events.iter().map(|e| Some(get(e))).collect::<StringArray>())
     };
@@ -111,23 +117,22 @@ pub(in crate::sources) fn table_rows(
     let columns = vec![
         text(|e| &e.event_id),
         instants(events.iter().map(|e| e.event_time.timestamp_micros()).collect()),
-        text(|e| &e.region_id),
+        Arc::new(regions.iter().map(|region| Some(region.as_str())).collect::<StringArray>()),
         number(|e| e.price),
         number(|e| e.interest),
         number(|e| e.lon),
         number(|e| e.lat),
         instants(received_us),
     ];
-    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched(events, zones)))
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, touched(events, &regions, zones)))
 }
 
-fn touched(events: &[Event], zones: &Zones) -> Touched {
+/// `regions`: those of the events, in their order.
+fn touched(events: &[Event], regions: &[RegionId], zones: &Zones) -> Touched {
     let mut touched = Touched::default();
-    for event in events {
-        if let Ok(region) = RegionId::parse(&event.region_id) {
-            let zone = zones.get(&region).copied().unwrap_or(Tz::UTC);
-            touched.add(&region, event.event_time.with_timezone(&zone).date_naive());
-        }
+    for (event, region) in events.iter().zip(regions) {
+        let zone = zones.get(region).copied().unwrap_or(Tz::UTC);
+        touched.add(region, event.event_time.with_timezone(&zone).date_naive());
     }
     touched
 }

@@ -46,7 +46,7 @@ use rows::{Dating, Fitting};
 use super::raw::{RawObject, RawStore, Stored};
 use super::weather::Conversion;
 use super::workers::{Unfit, Workers};
-use super::{Batch, Source, SourceError, Touched};
+use super::{Batch, Source, SourceError, Spellings, Touched};
 use crate::lakefile::{Drift, FilesSpec, JsonPath, TableSpec};
 use crate::publish::{Mode, Split};
 
@@ -64,6 +64,7 @@ pub struct Files {
     raw: RawStore,
     workers: Workers,
     catalog: SourceFiles,
+    spellings: Spellings,
     known: Mutex<Known>,
     /// The file at which the source has stopped, in the state it had, and why.
     stopped: parking_lot::Mutex<Option<(Found, String)>>,
@@ -79,6 +80,7 @@ pub struct FilesParts {
     pub raw: RawStore,
     pub workers: Workers,
     pub catalog: SourceFiles,
+    pub spellings: Spellings,
 }
 
 /// What became of a file that may be new.
@@ -138,7 +140,7 @@ impl Source for Files {
         if super::position::<At>(&at).is_ok_and(|at| at.state.refused.is_some()) {
             return Ok(empty(at, &object));
         }
-        match self.rows(&object).await {
+        match self.rows(&object, true).await {
             Ok((rows, touched)) => Ok(Batch { position: at, objects: json!([object]), rows, touched }),
             Err(Unfit::Source(error)) => Err(error),
             Err(Unfit::File(_)) => Ok(empty(at, &object)),
@@ -157,12 +159,26 @@ impl Source for Files {
 impl Files {
     /// A source of files. Errors: [`SourceError::Refused`] for units that the lake's declaration should not have had.
     pub fn new(parts: FilesParts) -> Result<Self, SourceError> {
-        let FilesParts { name, spec, table, origin, raw, workers, catalog } = parts;
+        let FilesParts { name, spec, table, origin, raw, workers, catalog, spellings } = parts;
         let units = spec.conversions(&table).map_err(SourceError::refused)?;
         let paths = spec.paths(&table).map_err(SourceError::refused)?;
         let (known, stopped, set_aside) =
             (Mutex::default(), parking_lot::Mutex::default(), AtomicU64::new(0));
-        Ok(Self { name, spec, table, units, paths, origin, raw, workers, catalog, known, stopped, set_aside })
+        Ok(Self {
+            name,
+            spec,
+            table,
+            units,
+            paths,
+            origin,
+            raw,
+            workers,
+            catalog,
+            spellings,
+            known,
+            stopped,
+            set_aside,
+        })
     }
 
     /// Errors: the source has stopped at this very file.
@@ -246,7 +262,7 @@ impl Files {
     /// The batch of a file in the raw area.
     /// - Errors: [`SourceError::Refused`] where the source stops at a file that does not fit.
     async fn take(&self, object: RawObject, stamp: Stamp, found: &Found) -> Result<Batch, SourceError> {
-        let (rows, touched, refused) = match self.rows(&object).await {
+        let (rows, touched, refused) = match self.rows(&object, false).await {
             Ok((rows, touched)) => (rows, touched, None),
             Err(Unfit::Source(error)) => return Err(error),
             Err(Unfit::File(reason)) => {
@@ -270,7 +286,9 @@ impl Files {
         Ok(())
     }
 
-    async fn rows(&self, object: &RawObject) -> Result<rows::Rows, Unfit> {
+    /// `again`: the file was taken before, so that no region of it is refused.
+    async fn rows(&self, object: &RawObject, again: bool) -> Result<rows::Rows, Unfit> {
+        let atlas = self.spellings.now().await.map_err(Unfit::Source)?;
         let name = object.about["file"].as_str().unwrap_or_default();
         let fitting = Fitting {
             table: &self.table,
@@ -279,6 +297,8 @@ impl Files {
             paths: &self.paths,
             widens: self.spec.drift == Drift::Widen,
             came: object.at,
+            atlas: &atlas,
+            again,
         };
         let request = fitting.request(name);
         let decoded = self.workers.decode(&self.raw, object, request).await?;

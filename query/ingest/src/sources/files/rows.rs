@@ -1,12 +1,14 @@
 //! From a converted file to rows of its table: dated, in the table's units, with the time the file came.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch, TimestampMicrosecondArray, new_null_array,
+    ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
@@ -19,7 +21,7 @@ use super::nested::Nested;
 use crate::lakefile::{ColumnSpec, ColumnType, JsonPath, TableSpec};
 use crate::sources::weather::Conversion;
 use crate::sources::workers::{Decoding, Unfit};
-use crate::sources::{SourceError, Touched, days_since_epoch};
+use crate::sources::{Atlas, SourceError, Touched, days_since_epoch};
 use crate::upload::OnBadRows;
 use crate::upload::decode::request::{
     DecodeCaps, DecodeRequest, Decoded, DecodedColumn, TableColumn, UnknownColumns,
@@ -52,6 +54,10 @@ pub struct Fitting<'a> {
     pub widens: bool,
     /// When the file came.
     pub came: DateTime<Utc>,
+    /// What regions are called.
+    pub atlas: &'a Atlas,
+    /// Whether the file was taken before: no region of it is refused then.
+    pub again: bool,
 }
 
 impl Fitting<'_> {
@@ -98,7 +104,7 @@ impl Fitting<'_> {
     }
 
     /// The rows of a converted file.
-    /// - Errors: [`Unfit::File`] for a column too few, a row without its key or with a region that cannot be one.
+    /// - Errors: [`Unfit::File`] for a column too few, a row without its key or with a text that names no region.
     pub async fn rows(&self, source: &str, name: &str, decoding: Decoding) -> Result<Rows, Unfit> {
         let columns = &decoding.decoded.columns;
         let mut absent: Vec<String> = columns.iter().filter(|c| c.absent).map(|c| c.name.clone()).collect();
@@ -124,6 +130,7 @@ impl Fitting<'_> {
         let (mut rows, mut touched) = (Vec::with_capacity(read.len()), Touched::default());
         for batch in read {
             let batch = self.complete(&schema, &batch, own_dates).map_err(|e| Unfit::File(e.to_string()))?;
+            let batch = self.placed(batch)?;
             self.touch(&batch, &mut touched)?;
             rows.push(batch);
         }
@@ -184,6 +191,34 @@ impl Fitting<'_> {
         match of {
             DataType::Date32 => Arc::new(Date32Array::from(vec![days_since_epoch(self.dating.day); rows])),
             _ => instants(self.dating.day.and_time(NaiveTime::MIN).and_utc(), rows),
+        }
+    }
+
+    /// The batch with the ids of the regions that its rows name.
+    fn placed(&self, batch: RecordBatch) -> Result<RecordBatch, Unfit> {
+        let schema = batch.schema();
+        let unfit = |error: ArrowError| Unfit::File(error.to_string());
+        let place = schema.index_of("region_id").map_err(unfit)?;
+        let texts = batch.column(place).as_string::<i32>();
+        let mut found: HashMap<&str, RegionId> = HashMap::new();
+        for row in 0..batch.num_rows() {
+            let text = texts.value(row);
+            if let Entry::Vacant(new) = found.entry(text) {
+                new.insert(self.region(text).map_err(Unfit::File)?);
+            }
+        }
+        let ids = (0..batch.num_rows()).map(|row| found.get(texts.value(row)).map(RegionId::as_str));
+        let ids: ArrayRef = Arc::new(ids.collect::<StringArray>());
+        let mut columns = batch.columns().to_vec();
+        columns[place] = ids;
+        RecordBatch::try_new(schema, columns).map_err(unfit)
+    }
+
+    /// The region that a text names. Errors: why it names none.
+    fn region(&self, text: &str) -> Result<RegionId, String> {
+        match self.again {
+            true => self.atlas.settle(text).map_err(|error| error.to_string()),
+            false => self.atlas.find(text),
         }
     }
 
@@ -288,6 +323,8 @@ mod tests {
             dating: Dating { column: "day".into(), day: "2021-10-01".parse().unwrap() },
             widens,
             came,
+            atlas: &Atlas::default(),
+            again: false,
         };
         let made = match Workers::here().decode(&raw, &object, fitting.request(name)).await {
             Ok(decoding) => fitting.rows("a", name, decoding).await,

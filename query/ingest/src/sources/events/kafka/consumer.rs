@@ -19,7 +19,7 @@ use crate::sources::events::Event;
 use crate::sources::events::parse::check;
 use crate::sources::events::shelf::{Kept, Place, Poison, Shelf};
 use crate::sources::events::stream::{table_rows, zones_of};
-use crate::sources::{Batch, Places, Source, SourceError, position};
+use crate::sources::{Atlas, Batch, Places, Source, SourceError, Spellings, position};
 
 /// What a consumer is made of.
 pub struct ConsumerParts {
@@ -31,6 +31,7 @@ pub struct ConsumerParts {
     /// How long an id counts as known.
     pub remembered: TimeDelta,
     pub places: Places,
+    pub spellings: Spellings,
     pub shelf: Shelf,
     pub ids: Ids,
     pub catalog: Catalog,
@@ -94,10 +95,10 @@ impl State {
 }
 
 impl Sorted {
-    fn take(&mut self, messages: &[Message], seen: &Seen, now: DateTime<Utc>) {
+    fn take(&mut self, messages: &[Message], seen: &Seen, atlas: &Atlas, now: DateTime<Utc>) {
         let (mut new, mut line) = (HashSet::new(), 0);
         for message in messages {
-            match event(message.payload.as_deref(), now) {
+            match event(message.payload.as_deref(), atlas, now) {
                 Ok((event, text)) => {
                     self.lines.push_str(&text);
                     self.lines.push('\n');
@@ -121,11 +122,11 @@ impl Sorted {
 }
 
 /// A message as an event and its one line of text. Errors: why it is none.
-fn event(payload: Option<&[u8]>, now: DateTime<Utc>) -> Result<(Event, String), String> {
+fn event(payload: Option<&[u8]>, atlas: &Atlas, now: DateTime<Utc>) -> Result<(Event, String), String> {
     let payload = payload.ok_or("it is empty")?;
     let text = std::str::from_utf8(payload).map_err(|_| "it is no text in UTF-8")?;
     let text = text.replace(['\n', '\r'], " ");
-    match check(&text, now) {
+    match check(&text, atlas, now) {
         Ok(event) => Ok((event, text)),
         Err((Some(field), reason)) => Err(format!("{field}: {reason}")),
         Err((None, reason)) => Err(reason),
@@ -172,10 +173,10 @@ impl Consumer {
         let messages = std::mem::replace(&mut state.waiting, rest);
         let cluster = reader.as_ref().and_then(|reader| reader.cluster.clone());
         let position = self.position(&messages, cluster, state)?;
-        let mut sorted = Sorted::default();
+        let (mut sorted, atlas) = (Sorted::default(), self.parts.spellings.now().await?);
         if let Some(seen) = &mut state.seen {
             seen.forget((now - self.parts.remembered).date_naive());
-            sorted.take(&messages, seen, now);
+            sorted.take(&messages, seen, &atlas, now);
         }
         let Sorted { lines, repeated, events, ids, poison } = sorted;
         metrics::counter!("lakefront_source_repeated_total", "source" => self.parts.name.clone())
@@ -215,9 +216,9 @@ impl Consumer {
     }
 
     async fn rows(&self, position: Value, place: &Place, kept: Kept) -> Result<Batch, SourceError> {
-        let zones = zones_of(&self.parts.places).await?;
+        let (zones, atlas) = (zones_of(&self.parts.places).await?, self.parts.spellings.now().await?);
         let received = vec![kept.at.timestamp_micros(); kept.events.len()];
-        let (rows, touched) = table_rows(&self.parts.schema, &kept.events, received, &zones)?;
+        let (rows, touched) = table_rows(&self.parts.schema, &kept.events, received, &zones, &atlas)?;
         let rows = if kept.events.is_empty() { Vec::new() } else { vec![rows] };
         // Its events have a file of their own, by which they are made again: the row need not be kept for that.
         Ok(Batch { position, objects: json!({ "log": place }), rows, touched })
@@ -303,7 +304,7 @@ mod tests {
             Message { partition: 0, offset: 4, payload: None },
         ];
         let mut sorted = Sorted::default();
-        sorted.take(&messages, &seen, at("2026-03-01T12:00:01Z"));
+        sorted.take(&messages, &seen, &Atlas::default(), at("2026-03-01T12:00:01Z"));
         assert_eq!(sorted.events.iter().map(|e| e.event_id.as_str()).collect::<Vec<_>>(), ["new"]);
         assert_eq!((sorted.lines.lines().count(), sorted.repeated, sorted.ids.len()), (3, vec![1, 2], 1));
         let places: Vec<&str> = sorted.poison.iter().map(|p| p.place.as_str()).collect();

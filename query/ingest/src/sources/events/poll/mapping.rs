@@ -6,10 +6,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 
 use crate::lakefile::{Paging, PollSpec, TimeFormat};
-use crate::sources::SourceError;
 use crate::sources::events::Poison;
 use crate::sources::events::parse::check;
 use crate::sources::json::{at, text};
+use crate::sources::{Atlas, SourceError};
 
 /// Fields whose value is a number with us.
 const NUMBERS: [&str; 4] = ["price", "interest", "lon", "lat"];
@@ -40,7 +40,7 @@ impl Mapping {
 
     /// Reads an answer.
     /// - Errors: [`SourceError::Refused`] for one that is no JSON, has no events where they should stand, or of which nothing fits.
-    pub fn read(&self, text: &[u8], now: DateTime<Utc>) -> Result<Page, SourceError> {
+    pub fn read(&self, text: &[u8], atlas: &Atlas, now: DateTime<Utc>) -> Result<Page, SourceError> {
         let wrong = |e: serde_json::Error| SourceError::refused(format!("the answer is no JSON: {e}"));
         let answer: Value = serde_json::from_slice(text).map_err(wrong)?;
         let events = at(&answer, &self.events).and_then(Value::as_array).ok_or_else(|| {
@@ -48,7 +48,7 @@ impl Mapping {
         })?;
         let mut page = Page { next: self.next(&answer, events), ..Page::default() };
         for (index, event) in events.iter().enumerate() {
-            match self.event(event, now) {
+            match self.event(event, atlas, now) {
                 Ok(event) => page.events.push(event),
                 Err(reason) => {
                     let (place, bytes) = (format!("event {index} of a page"), event.to_string().into_bytes());
@@ -77,7 +77,7 @@ impl Mapping {
     }
 
     /// One event in our fields. Errors: what is wrong with it.
-    fn event(&self, event: &Value, now: DateTime<Utc>) -> Result<(String, String), String> {
+    fn event(&self, event: &Value, atlas: &Atlas, now: DateTime<Utc>) -> Result<(String, String), String> {
         let mut ours = Map::new();
         for (field, path) in &self.fields {
             let Some(value) = at(event, path).filter(|value| !value.is_null()) else { continue };
@@ -90,7 +90,7 @@ impl Mapping {
             ours.insert(field.clone(), value);
         }
         let line = Value::Object(ours).to_string();
-        match check(&line, now) {
+        match check(&line, atlas, now) {
             Ok(event) => Ok((event.event_id, line)),
             Err((Some(field), reason)) => Err(format!("{field}: {reason}")),
             Err((None, reason)) => Err(reason),
@@ -148,7 +148,9 @@ mod tests {
     fn fields_are_found_where_the_declaration_says() {
         let text = br#"{"data": {"items": [{"id": 7, "ts": 1772362800, "zone": "it-lombardia", "px": {"value": "101.5"}, "x": 1}]},
                         "meta": {"next": "c2"}}"#;
-        let page = mapping("paging.cursor = \"meta.next\"\ntime = \"unix\"").read(text, now()).unwrap();
+        let page = mapping("paging.cursor = \"meta.next\"\ntime = \"unix\"")
+            .read(text, &Atlas::default(), now())
+            .unwrap();
         let expected = r#"{"event_id":"7","event_time":"2026-03-01T11:00:00Z","price":101.5,"region_id":"it-lombardia"}"#;
         assert_eq!(page.events, [("7".to_string(), expected.to_string())]);
         assert_eq!(page.next.as_deref(), Some("c2"));
@@ -159,9 +161,10 @@ mod tests {
         let item = |id: u32, ts: &str| format!(r#"{{"id": {id}, "ts": "2026-03-01T{ts}Z", "zone": "x"}}"#);
         let items = [item(1, "10:00:00"), item(2, "11:00:00"), item(3, "09:00:00")].join(",");
         let text = format!(r#"{{"data": {{"items": [{items}]}}}}"#);
-        let page = mapping("paging.newest = \"ts\"").read(text.as_bytes(), now()).unwrap();
+        let page = mapping("paging.newest = \"ts\"").read(text.as_bytes(), &Atlas::default(), now()).unwrap();
         assert_eq!(page.next.as_deref(), Some("2026-03-01T11:00:00Z"));
-        let numbers = mapping("paging.newest = \"id\"").read(text.as_bytes(), now()).unwrap();
+        let numbers =
+            mapping("paging.newest = \"id\"").read(text.as_bytes(), &Atlas::default(), now()).unwrap();
         assert_eq!(numbers.next.as_deref(), Some("3"));
         assert!(is_later("10", "9") && is_later("1.5", "1") && !is_later("a", "b"));
     }
@@ -172,16 +175,17 @@ mod tests {
         let good = r#"{"id": "e1", "ts": "2026-03-01T10:00:00Z", "zone": "x"}"#;
         let wrong = r#"{"id": "e2", "zeit": "2026-03-01T10:00:00Z", "zone": "x"}"#;
         let page = |items: &str| format!(r#"{{"data": {{"items": [{items}]}}}}"#);
-        let mixed = mapping.read(page(&format!("{good},{wrong}")).as_bytes(), now()).unwrap();
+        let mixed =
+            mapping.read(page(&format!("{good},{wrong}")).as_bytes(), &Atlas::default(), now()).unwrap();
         assert_eq!((mixed.events.len(), mixed.poison.len()), (1, 1));
-        let refused = mapping.read(page(wrong).as_bytes(), now()).unwrap_err().to_string();
+        let refused = mapping.read(page(wrong).as_bytes(), &Atlas::default(), now()).unwrap_err().to_string();
         assert!(refused.contains("none of the 1 events") && refused.contains("event_time"), "{refused}");
         for (text, said) in
             [("{\"data\": {\"items\": [", "no JSON"), ("{}", "`data.items`"), ("[]", "`data.items`")]
         {
-            let refused = mapping.read(text.as_bytes(), now()).unwrap_err().to_string();
+            let refused = mapping.read(text.as_bytes(), &Atlas::default(), now()).unwrap_err().to_string();
             assert!(refused.contains(said), "{refused}");
         }
-        assert!(mapping.read(page("").as_bytes(), now()).unwrap().events.is_empty());
+        assert!(mapping.read(page("").as_bytes(), &Atlas::default(), now()).unwrap().events.is_empty());
     }
 }

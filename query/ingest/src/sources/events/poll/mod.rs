@@ -25,7 +25,7 @@ use self::mapping::{Mapping, Page};
 use super::{Front, Poison, Shelf};
 use crate::lakefile::PollSpec;
 use crate::publish::{Mode, Split};
-use crate::sources::{Batch, Source, SourceError, digest, position};
+use crate::sources::{Batch, Source, SourceError, Spellings, digest, position};
 
 /// The number of the one row that keeps a position. It is never published, so that it may be written again.
 const ROW: i64 = 1;
@@ -49,8 +49,17 @@ pub struct Poller {
     shelf: Shelf,
     front: Arc<dyn Front>,
     catalog: Catalog,
+    spellings: Spellings,
     /// What was last set aside: a page that stays the same is not told again.
     aside: Mutex<String>,
+}
+
+/// What a poller works with.
+pub struct PollerParts {
+    pub shelf: Shelf,
+    pub front: Arc<dyn Front>,
+    pub catalog: Catalog,
+    pub spellings: Spellings,
 }
 
 impl Poller {
@@ -60,10 +69,9 @@ impl Poller {
         source: &str,
         table: &TableName,
         spec: &PollSpec,
-        shelf: Shelf,
-        front: Arc<dyn Front>,
-        catalog: Catalog,
+        parts: PollerParts,
     ) -> Result<Self, SourceError> {
+        let PollerParts { shelf, front, catalog, spellings } = parts;
         Ok(Self {
             name: format!("{source}.poll"),
             table: table.clone(),
@@ -73,6 +81,7 @@ impl Poller {
             shelf,
             front,
             catalog,
+            spellings,
             aside: Mutex::default(),
         })
     }
@@ -95,7 +104,8 @@ impl Poller {
     /// One page: whether there may be another.
     async fn turn(&self, at: &mut At, now: DateTime<Utc>) -> Result<bool, SourceError> {
         let Some(answer) = self.client.page(&at.position, at.tag.as_deref()).await? else { return Ok(false) };
-        let page = self.mapping.read(&answer.text, now)?;
+        let atlas = self.spellings.latest().await?;
+        let page = self.mapping.read(&answer.text, &atlas, now)?;
         let next = page.next.clone().filter(|next| *next != at.position);
         let more = next.is_some() && !page.events.is_empty();
         self.take(page, now).await?;
