@@ -147,6 +147,8 @@ fn refused(source: &str, error: PushError) -> Problem {
         PushError::Unwritten(Unwritten::Unacknowledged) => {
             Problem::new(Kind::LakeUnavailable).caused_by(error).retry_after(2)
         }
-        PushError::Unwritten(Unwritten::Failed) | PushError::Unread(_) => Problem::new(Kind::LakeUnavailable).caused_by(error),
+        PushError::Unwritten(Unwritten::Failed) | PushError::Unread(_) => {
+            Problem::new(Kind::LakeUnavailable).caused_by(error)
+        }
     }
 }
