@@ -76,7 +76,7 @@ struct Served {
     asked: Mutex<Vec<String>>,
     /// How long an answer takes.
     pause: Duration,
-    /// Whether anything is known of the hours to come.
+    /// Whether hours to come are like past ones.
     ahead: bool,
 }
 
@@ -96,7 +96,7 @@ impl WeatherStub {
     }
 
     /// The same, with forecasts: an hour to come is like that hour of one of the file's first ten days, whoever asks
-    /// and whenever. Without them the service names the hours and has no value for any.
+    /// and whenever. Without them the service names the hours and has what the file has of them.
     pub fn start_foreseeing(stations: Vec<Station>, pause: Duration) -> std::io::Result<Self> {
         Self::start_as(stations, pause, true)
     }
@@ -156,8 +156,8 @@ fn place(station: &Station, parameters: &HashMap<String, String>, ahead: bool) -
     let days = parameters.get("forecast_days").and_then(|days| days.parse().ok());
     let times = days.map_or_else(|| period(station, parameters), days_to_come);
     let hour = |time: &DateTime<Utc>| match days {
-        Some(_) => foreseen(station, *time).filter(|_| ahead),
-        None => station.hours.get(time).copied(),
+        Some(_) if ahead => foreseen(station, *time),
+        _ => station.hours.get(time).copied(),
     };
     let mut body = json!({
         "latitude": station.lat, "longitude": station.lon, "utc_offset_seconds": 0, "timezone": "GMT",
