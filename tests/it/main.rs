@@ -22,6 +22,7 @@ mod framing;
 mod heavy;
 mod house;
 mod jobs;
+#[cfg(feature = "kafka")]
 mod kafka;
 mod keys;
 mod kill;
@@ -54,5 +55,6 @@ mod two_nodes;
 mod upkeep;
 mod weather;
 mod wire;
+#[cfg(not(feature = "kafka"))]
 mod without_kafka;
 mod workers;
